@@ -6,7 +6,7 @@
 
 mod envelope;
 
-pub use envelope::{EnvelopeError, decode, encode};
+pub use envelope::{EnvelopeError, MESSAGE_MAX, VERSION, decode, encode};
 
 use serde::{Deserialize, Serialize};
 
