@@ -308,6 +308,36 @@ pub struct MediaReport {
     pub tx_lost_reported: Option<i64>,
     /// Jitter of what we sent, as the far end reported last.
     pub tx_jitter_reported_ms: Option<f32>,
+    /// MOS-CQ as the far end's XR reported last.
+    pub tx_mos_reported: Option<f32>,
+    /// Packets that the far end says it sent, as its last sender report says.
+    pub remote_sent_packets: Option<u32>,
+    /// Packets that the kernel refused.
+    pub tx_errors: u64,
+    /// Slots skipped because the engine came too late.
+    pub tx_skipped: u64,
+    /// Sequence numbers that never came: what `loss_pct` and the E-model count.
+    pub rx_missing: u64,
+    /// MOS without the delay impairment, on `scale`.
+    pub mos_lq: Option<f32>,
+    /// Delay impairment Id.
+    pub id: Option<f32>,
+    /// Effective equipment impairment Ie,eff.
+    pub ie_eff: Option<f32>,
+    /// One-way mouth-to-ear delay that the E-model used.
+    pub delay_ms: Option<f32>,
+    /// False where the network's part of `delay_ms` was never known and is left out.
+    pub delay_has_network: bool,
+    /// Mean one-way network delay, where both ends share a clock.
+    pub one_way_delay_ms: Option<f32>,
+    /// Mean delay of the playout buffer model.
+    pub jb_delay_ms: Option<f32>,
+    /// Where Ie and Bpl come from.
+    pub mos_profile: String,
+    /// RTCP compound packets sent.
+    pub rtcp_sent: u64,
+    /// RTCP compound packets received.
+    pub rtcp_received: u64,
 }
 
 /// The SIP messages of one endpoint.
