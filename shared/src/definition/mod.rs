@@ -1,6 +1,12 @@
 //! A test as it was saved: the same fields in the TOML file, in the API's test object and in a
 //! run's frozen copy. Everything here is valid by construction once `parse` has accepted it.
 
+mod mistake;
+mod parse;
+
+pub use mistake::Mistake;
+pub use parse::{ReadFile, parse};
+
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
