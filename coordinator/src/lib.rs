@@ -1,1 +1,11 @@
-//! stub
+//! The coordinator: decides, remembers, shows.
+//!
+//! `core` is pure and runs in virtual time; `actor` performs what the cores put out; `store` is the
+//! only place that knows sled. Never touches `node`, `sip` or `media`: it speaks to nodes through
+//! the bus, also where both live in one process (DESIGN "The way of a run").
+
+mod handle;
+
+pub use handle::{
+    CoordinatorConfig, Handle, LiveStream, Plan, RequestError, StartError, StopReason, start,
+};
