@@ -18,6 +18,9 @@ pub struct Distribution {
     pub mean: f64,
     /// Least value.
     pub min: f64,
+    /// 1st percentile: where high is good, as telling as p99 is where low is good.
+    #[serde(default)]
+    pub p1: f64,
     /// 5th percentile.
     pub p5: f64,
     /// Median.

@@ -159,6 +159,7 @@ impl Sketch {
             count: self.count(),
             mean: self.mean()?,
             min: self.min,
+            p1: self.quantile(0.01)?,
             p5: self.quantile(0.05)?,
             p50: self.quantile(0.50)?,
             p95: self.quantile(0.95)?,
