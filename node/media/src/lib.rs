@@ -1,1 +1,12 @@
-//! stub
+//! Media, sans-IO: SDP offer/answer, RTP and RTCP, codecs and sources, quality.
+//!
+//! Never: a socket, a clock, a thread, a runtime; never sees a SIP header.
+
+pub mod codec;
+pub mod quality;
+pub mod rtcp;
+pub mod rtp;
+pub mod sdp;
+pub mod source;
+mod seeded;
+pub mod stream;
