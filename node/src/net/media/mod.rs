@@ -1,0 +1,35 @@
+//! The media engine: dedicated OS threads that carry RTP and RTCP (DESIGN 1).
+//!
+//! Owns the sockets, ports and the 1 ms tick; every decision about a packet's content and every
+//! figure is `media::stream::Stream`'s. RTP never passes through a mailbox: an endpoint reserves a
+//! port, starts a stream, and hears once a second what came of it.
+//!
+//! ```text
+//! endpoint ── reserve/start/redirect/stop ──► ShardMedia ──bounded channel──► Worker (one thread)
+//! node     ◄── MediaReport (bounded channel) ─────────────────────────────────┘  Wheel, Demux, Clock
+//! ```
+
+mod clock;
+mod demux;
+mod engine;
+mod entry;
+mod own;
+mod ports;
+mod report;
+mod reserve;
+mod shard;
+mod shared;
+mod socket;
+pub mod sys;
+mod tools;
+mod wheel;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use engine::{Engine, EngineConfig, EngineError};
+pub use report::{MediaReport, MediaSecond, StreamId, TroubleWhat};
+pub use reserve::{Reservation, ReserveError};
+pub use shard::{Busy, RedirectSpec, ShardMedia, StartError, StartSpec};
+pub use wheel::PTIMES_MS;

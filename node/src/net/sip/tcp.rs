@@ -1,0 +1,212 @@
+//! SIP over TCP: a listener at the shard's SIP port, connections that are made when somebody sends
+//! and kept while they live (RFC 3261 §18).
+//!
+//! An endpoint has its own connection to each address, as a real device has. A connection that
+//! breaks tells the endpoint that used it.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use sip::ua::Transport;
+use sip::wire::StreamFramer;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::{Arrival, SipIo};
+
+/// Messages waiting to be written to one connection; the next is refused.
+const WRITE_QUEUE_MAX: usize = 64;
+/// Connections of one SIP port, both directions; the next is refused.
+const CONNECTIONS_MAX: usize = 8_192;
+/// A connection that is not made in this time counts as unreachable (well inside Timer B).
+const CONNECT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Who may write to a connection: the endpoint that made it, or anyone for one that was accepted.
+type Key = (SocketAddr, Option<u32>);
+
+#[derive(Clone)]
+struct Connections {
+    local: SocketAddr,
+    io: SipIo,
+    writers: Rc<RefCell<FxHashMap<Key, mpsc::Sender<Bytes>>>>,
+    tasks: Rc<RefCell<Vec<JoinHandle<()>>>>,
+}
+
+/// A listener and its connections.
+pub(super) struct TcpPort {
+    connections: Connections,
+}
+
+impl TcpPort {
+    pub(super) fn listen(local: SocketAddr, io: SipIo) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(local), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&local.into())?;
+        socket.listen(1_024)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        let connections = Connections {
+            local,
+            io,
+            writers: Rc::default(),
+            tasks: Rc::default(),
+        };
+        let accepting = connections.clone();
+        let task = actix_rt::spawn(async move { accepting.accept(listener).await });
+        connections.tasks.borrow_mut().push(task);
+        Ok(Self { connections })
+    }
+
+    /// Queues one message, connecting first where that is needed.
+    pub(super) fn send(&self, remote: SocketAddr, slot: u32, bytes: &Bytes) -> io::Result<()> {
+        let writers = self.connections.writers.borrow();
+        // RFC 3261 §18.2.2: a response goes back over the connection its request came by.
+        let accepted = writers.get(&(remote, None));
+        let writer = accepted.or_else(|| writers.get(&(remote, Some(slot)))).cloned();
+        drop(writers);
+        let writer = match writer {
+            Some(writer) if !writer.is_closed() => writer,
+            Some(_) | None => self.connections.connect(remote, slot)?,
+        };
+        writer
+            .try_send(bytes.clone())
+            .map_err(|_| io::Error::other(format!("the write queue to {remote} is full")))
+    }
+}
+
+impl Drop for TcpPort {
+    fn drop(&mut self) {
+        for task in self.connections.tasks.borrow_mut().drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Connections {
+    async fn accept(self, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, remote)) => {
+                    if self.has_room() {
+                        let queue = self.add((remote, None));
+                        self.serve(stream, remote, None, queue);
+                    } else {
+                        self.io.count_refused();
+                    }
+                }
+                Err(error) => {
+                    // Descriptors ran out: the kernel keeps the connection, we try again soon.
+                    tracing::warn!(local = %self.local, %error, "cannot accept a SIP connection");
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.tasks.borrow_mut().retain(|task| !task.is_finished());
+        self.writers.borrow().len() < CONNECTIONS_MAX
+    }
+
+    fn add(&self, key: Key) -> mpsc::Receiver<Bytes> {
+        let (writer, queue) = mpsc::channel(WRITE_QUEUE_MAX);
+        self.writers.borrow_mut().insert(key, writer);
+        queue
+    }
+
+    fn connect(&self, remote: SocketAddr, slot: u32) -> io::Result<mpsc::Sender<Bytes>> {
+        if !self.has_room() {
+            self.io.count_refused();
+            return Err(io::Error::other("too many SIP connections"));
+        }
+        let key = (remote, Some(slot));
+        let queue = self.add(key);
+        let writer = self.writers.borrow().get(&key).cloned();
+        let this = self.clone();
+        let task = actix_rt::spawn(async move {
+            let connecting = tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect(remote));
+            match connecting.await {
+                Ok(Ok(stream)) => this.serve(stream, remote, Some(slot), queue),
+                Ok(Err(error)) => this.lost(key, Some(error.to_string())),
+                Err(_) => this.lost(key, Some("connection timed out".to_owned())),
+            }
+        });
+        self.tasks.borrow_mut().push(task);
+        writer.ok_or_else(|| io::Error::other("the connection is gone"))
+    }
+
+    fn serve(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        slot: Option<u32>,
+        queue: mpsc::Receiver<Bytes>,
+    ) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%remote, %error, "TCP_NODELAY was refused");
+        }
+        let (reading, writing) = stream.into_split();
+        let key = (remote, slot);
+        let reader = self.clone();
+        let writer = self.clone();
+        let read = actix_rt::spawn(async move {
+            let end = reader.read(reading, remote).await;
+            reader.lost(key, end);
+        });
+        let write = actix_rt::spawn(async move {
+            if let Some(error) = write_all(writing, queue).await {
+                writer.lost(key, Some(error));
+            }
+        });
+        self.tasks.borrow_mut().extend([read, write]);
+    }
+
+    /// Reads until the far end closes or sends what no framing can follow.
+    async fn read(&self, mut reading: OwnedReadHalf, remote: SocketAddr) -> Option<String> {
+        let mut framer = StreamFramer::new();
+        let mut octets = vec![0_u8; 8 * 1024];
+        loop {
+            let length = match reading.read(&mut octets).await {
+                Ok(0) => return Some("the far end closed the connection".to_owned()),
+                Ok(length) => length,
+                Err(error) => return Some(error.to_string()),
+            };
+            framer.push(octets.get(..length).unwrap_or_default());
+            while let Some(framed) = framer.next() {
+                let broken = framed.is_err();
+                // A stateless answer to a message that broke the framing would go unread.
+                self.io.take(self.local, remote, Transport::Tcp, framed);
+                if broken {
+                    return Some("the far end sent something that is not SIP".to_owned());
+                }
+            }
+        }
+    }
+
+    fn lost(&self, key: Key, error: Option<String>) {
+        self.writers.borrow_mut().remove(&key);
+        if let (Some(slot), Some(error)) = (key.1, error) {
+            self.io.arrived(Arrival::Unreachable { slot: Some(slot), to: key.0, error });
+        }
+    }
+}
+
+async fn write_all(
+    mut writing: OwnedWriteHalf,
+    mut queue: mpsc::Receiver<Bytes>,
+) -> Option<String> {
+    while let Some(bytes) = queue.recv().await {
+        if let Err(error) = writing.write_all(&bytes).await {
+            return Some(error.to_string());
+        }
+    }
+    None
+}
