@@ -1,1 +1,36 @@
-//! stub
+//! What the integration suites stand on: the program itself, real SIP peers, an independent
+//! instrument, and the repository as text.
+//!
+//! Every process that is started here is ended on drop, is bounded in time, and leaves its output
+//! in a folder that is kept when its test fails. Nothing waits for a length of time: readiness is
+//! a condition with a deadline. Never: decides what is right; that is the suites'.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed step is a failed test"
+)]
+#![allow(clippy::print_stdout, reason = "a skipped test says so")]
+
+mod baresip;
+mod carillon;
+mod child;
+mod kamailio;
+mod repository;
+mod scratch;
+mod sipp;
+mod tshark;
+mod wait;
+mod wav;
+
+pub use baresip::{Baresip, BaresipCall};
+pub use carillon::{Carillon, Finished};
+pub use child::Child;
+pub use kamailio::Kamailio;
+pub use repository::{Repository, SourceFile};
+pub use scratch::Scratch;
+pub use sipp::{Sipp, SippStatistics};
+pub use tshark::{RtpStream, Tshark};
+pub use wait::{free_ports, peers, until};
+pub use wav::write_sine;
