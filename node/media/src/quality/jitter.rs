@@ -50,6 +50,12 @@ impl Jitter {
         self.last = None;
     }
 
+    /// The transit time that the next packet is compared with.
+    #[must_use]
+    pub fn last(&self) -> Option<f64> {
+        self.last
+    }
+
     /// J now.
     #[must_use]
     pub fn exact(&self) -> f64 {

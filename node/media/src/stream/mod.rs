@@ -6,9 +6,21 @@
 //! Source: RFC 3550, RFC 3551, RFC 3611, RFC 5761.
 
 mod config;
+mod control;
+mod rating;
+mod receive;
+mod report;
+mod sampled;
 mod second;
 
 use std::time::{Duration, Instant};
+
+use crate::rtcp::Bye;
+use crate::rtp::{Sender, SenderStart};
+use control::{Control, Own};
+use rating::Rater;
+use receive::Receiver;
+use report::Closed;
 
 pub use config::{Playout, StreamConfig};
 pub use second::{Scale, StreamSecond, StreamSummary};
@@ -52,77 +64,128 @@ pub enum RtpVerdict {
 /// One stream.
 pub struct Stream {
     config: StreamConfig,
-    started: Instant,
+    sender: Sender,
+    receiver: Receiver,
+    control: Control,
+    rater: Rater,
+    second_began: Instant,
+    direction_changed: bool,
+    closed: Closed,
 }
 
 impl Stream {
     /// A stream that starts at `now` (the first packet's delay counts from here).
     #[must_use]
     pub fn new(now: Instant, config: StreamConfig) -> Self {
+        let start = SenderStart {
+            ssrc: config.ssrc,
+            payload_type: config.payload_type,
+            sequence: config.first_sequence,
+            timestamp: config.first_timestamp,
+            ptime: Duration::from_millis(u64::from(config.ptime_ms)),
+        };
+        let mut sender = Sender::new(&start, config.clip.clone());
+        if !config.send {
+            sender.pause();
+        }
         Self {
+            sender,
+            receiver: Receiver::new(now, &config),
+            control: Control::new(now, &config),
+            rater: Rater::new(config.codec, config.plc, config.ptime_ms),
+            second_began: now,
+            // The second in which it begins is not a whole one, whatever its length.
+            direction_changed: true,
+            closed: Closed::default(),
             config,
-            started: now,
         }
     }
 
     /// Writes the packet of this ptime slot, header and payload, and gives its length.
     ///
-    /// `now` is the moment of the call; `sent` tells afterwards how late that was. None: we do not
-    /// send, have no clip, or `buf` is too small (counted as an error).
+    /// `now` is the moment of the call; `sent` tells afterwards how late that was, and so when the
+    /// packet was due: sender reports need it. None: we do not send, have no clip, or `buf` is too
+    /// small (counted as an error).
     pub fn next_packet(&mut self, now: Instant, buf: &mut [u8]) -> Option<usize> {
-        let _ = (now, buf);
-        None
+        self.sender.next_packet(now, buf)
     }
 
     /// The engine was too late for `n` slots: audio and timestamps go on, the sequence does not.
     pub fn skip_slots(&mut self, n: u32) {
-        let _ = n;
+        self.sender.skip_slots(n);
     }
 
     /// Tells what became of the packet of the last `next_packet`: `late` against its schedule,
     /// `ok` false where the kernel refused it.
     pub fn sent(&mut self, late: Duration, ok: bool) {
-        let _ = (late, ok);
+        self.sender.sent(late, ok);
     }
 
-    /// A datagram from the agreed address that is RTP by `rtp::classify` (or nothing at all).
+    /// A datagram from the agreed address that `rtp::classify` calls RTP. It is measured on hold
+    /// too. `arrival`: the kernel's receive time is best.
     pub fn on_rtp(&mut self, arrival: Instant, datagram: &[u8]) -> RtpVerdict {
-        let _ = (arrival, datagram);
-        RtpVerdict::Invalid
+        self.receiver.on_rtp(arrival, datagram)
     }
 
-    /// An RTCP datagram from the agreed address. `wall` is the wall clock at `now`.
+    /// An RTCP datagram from the agreed address. `wall` is the wall clock at `now`, read together
+    /// with it: their distance goes into the one-way delay.
     pub fn on_rtcp(&mut self, now: Instant, wall: NtpTime, datagram: &[u8]) {
-        let _ = (now, wall, datagram);
+        self.control
+            .on_rtcp(now, wall, datagram, &mut self.receiver);
     }
 
     /// A packet came for us from an address or a source that was not agreed.
-    pub fn on_stranger(&mut self) {}
+    pub fn on_stranger(&mut self) {
+        self.receiver.counts.strangers += 1;
+    }
 
     /// A datagram came that `rtp::classify` calls invalid.
-    pub fn on_invalid(&mut self) {}
+    pub fn on_invalid(&mut self) {
+        self.receiver.counts.invalid += 1;
+    }
 
-    /// When `write_rtcp` wants to be called.
+    /// When `write_rtcp` wants to be called; None where no RTCP is sent (any more).
     #[must_use]
     pub fn rtcp_deadline(&self) -> Option<Instant> {
-        None
+        self.control.deadline
     }
 
-    /// Writes a compound report and plans the next. None: not due, no RTCP, or `buf` too small
+    /// Writes a compound report and plans the next. None: not due yet, or `buf` too small
     /// ([`RTCP_MAX`] octets are enough).
     pub fn write_rtcp(&mut self, now: Instant, wall: NtpTime, buf: &mut [u8]) -> Option<usize> {
-        let _ = (now, wall, buf);
-        None
+        let due = self
+            .control
+            .deadline
+            .is_some_and(|deadline| deadline <= now);
+        if due {
+            self.write(now, wall, Bye::Stay, buf)
+        } else {
+            None
+        }
     }
 
-    /// Writes the last compound report, with BYE. Nothing is planned after it.
+    /// Writes the last compound report, with BYE. Nothing is planned after it. None: no RTCP is
+    /// sent, BYE was written before, or `buf` too small.
     pub fn write_bye(&mut self, now: Instant, wall: NtpTime, buf: &mut [u8]) -> Option<usize> {
-        let _ = (now, wall, buf);
-        None
+        self.control.deadline?;
+        self.write(now, wall, Bye::Leave, buf)
     }
 
-    /// Hold and resume.
+    /// Hold and resume. Sending again begins a talkspurt.
     pub fn set_direction(&mut self, send: bool, receive: bool) {
+        if (send, receive) == (self.config.send, self.config.receive) {
+            return;
+        }
+        self.direction_changed = true;
+        if send {
+            self.sender.resume();
+        } else {
+            self.sender.pause();
+        }
+        if receive && !self.config.receive {
+            self.receiver.forget_timing();
+            self.receiver.spacing.forget_last();
+        }
         self.config.send = send;
         self.config.receive = receive;
     }
@@ -130,22 +193,24 @@ impl Stream {
     /// True where `ssrc` is the source that is measured now.
     #[must_use]
     pub fn expects(&self, ssrc: u32) -> bool {
-        let _ = ssrc;
-        false
+        self.receiver.remote == Some(ssrc)
     }
 
-    /// Figures since the last call of this; their second is over.
-    pub fn close_second(&mut self, now: Instant) -> StreamSecond {
-        let _ = now.saturating_duration_since(self.started);
-        StreamSecond::default()
-    }
-
-    /// Figures of the call so far.
-    #[must_use]
-    pub fn summary(&self) -> StreamSummary {
-        StreamSummary::default()
+    fn write(&mut self, now: Instant, wall: NtpTime, bye: Bye, buf: &mut [u8]) -> Option<usize> {
+        let rated = self.whole_call().filter(|_| self.config.rtcp_xr);
+        let newest = self.control.round_trips.newest();
+        let own = Own {
+            sent: self.sender.total(),
+            anchor: self.sender.anchor(),
+            voip: self.rater.voip(&self.receiver, rated.as_ref(), newest),
+            receiver: &self.receiver,
+        };
+        self.control.write(now, wall, own, bye, buf)
     }
 }
 
 /// Octets that the largest compound packet of ours needs.
 pub const RTCP_MAX: usize = 512;
+
+#[cfg(test)]
+mod tests;

@@ -25,9 +25,9 @@ pub struct StreamSecond {
     pub id: Option<f32>,
     /// Effective equipment impairment.
     pub ie_eff: Option<f32>,
-    /// Lost and discarded of expected, in per cent.
+    /// Lost, discarded and unplayable of expected, in per cent.
     pub ppl_pct: Option<f32>,
-    /// Burst ratio that the E-model used (call so far, at least 1, within its validity).
+    /// Burst ratio that the E-model used (call so far, at least 1).
     pub burst_r: Option<f32>,
     /// One-way mouth-to-ear delay that the E-model used.
     pub delay_ms: Option<f32>,
@@ -202,11 +202,13 @@ pub struct StreamSummary {
     pub first_packet_ms: Option<f32>,
     /// `rx_missing` of `rx_expected`.
     pub loss_pct: Option<f32>,
-    /// Missing and discarded of expected: the E-model's Ppl.
+    /// Missing, discarded and unplayable of expected: the E-model's Ppl.
     pub ppl_pct: Option<f32>,
     /// Burst ratio that the E-model used.
     pub burst_r: Option<f32>,
-    /// Burst ratio as measured, before it is brought into the formula's validity.
+    /// False where `burst_r` is above 2 at a loss of 2 % or more: outside what G.107 validated.
+    pub burst_r_valid: bool,
+    /// Burst ratio as measured, before it is raised to at least 1; none without loss.
     pub burst_r_measured: Option<f32>,
     /// Mean of the RFC 3550 jitter over all packets.
     pub jitter_mean_ms: Option<f32>,
