@@ -7,10 +7,11 @@ use shared::bus::Bus;
 use shared::definition::Test;
 use shared::id::{EndpointIndex, RunId};
 use shared::result::{LiveUpdate, RunResult};
-use shared::units::Millis;
 use shared::wire::Trace;
 use thiserror::Error;
 use tokio::sync::broadcast;
+
+use crate::core::plan::Plan;
 
 /// What a coordinator is started with.
 #[derive(Clone, Debug)]
@@ -21,31 +22,6 @@ pub struct CoordinatorConfig {
     pub plan: Plan,
     /// The program's version, for results.
     pub version: String,
-}
-
-/// Limits of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Most endpoints of one run.
-    pub endpoints_per_run: u32,
-    /// Longest duration.
-    pub duration_max: Millis,
-    /// Runs at once.
-    pub concurrent_runs: u32,
-    /// Endpoints over all running runs.
-    pub concurrent_endpoints: u32,
-}
-
-impl Default for Plan {
-    /// The built-in plan: what DESIGN's numbers allow.
-    fn default() -> Self {
-        Self {
-            endpoints_per_run: 100_000,
-            duration_max: Millis(24 * 3_600_000),
-            concurrent_runs: 16,
-            concurrent_endpoints: 200_000,
-        }
-    }
 }
 
 /// Why a coordinator did not start.

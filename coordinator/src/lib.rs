@@ -4,8 +4,12 @@
 //! only place that knows sled. Never touches `node`, `sip` or `media`: it speaks to nodes through
 //! the bus, also where both live in one process (DESIGN "The way of a run").
 
+mod core;
 mod handle;
+#[cfg(test)]
+mod testing;
 
+pub use core::plan::Plan;
 pub use handle::{
-    CoordinatorConfig, Handle, LiveStream, Plan, RequestError, StartError, StopReason, start,
+    CoordinatorConfig, Handle, LiveStream, RequestError, StartError, StopReason, start,
 };

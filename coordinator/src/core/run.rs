@@ -1,0 +1,596 @@
+//! One run from its submission to its end: the core behind the CoordinatorActor.
+//!
+//! Shape: `handle(now, input, world)`, then `poll` until none. The shell wakes it at least five times
+//! a second; all deadlines are kept in here. Source: PRODUCT §2, §3, §7; DESIGN "The way of a run".
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use shared::definition::Test;
+use shared::id::{NodeId, RunId};
+use shared::phase::RunStatus;
+use shared::result::{LivePart, LiveUpdate, StatusMove};
+use shared::wire::{Desired, DesiredState, EndpointReport, Frame, Problem, Report, Share, Trace};
+
+use super::aggregate::Aggregate;
+use super::nodes::Nodes;
+use super::outcome::Endings;
+use super::plan::{Plan, Usage};
+use super::status::StatusMachine;
+use super::summary::{AggregateSecond, GeneratorFigures, Summary};
+use super::validate::{Context, validate};
+use super::{Now, allocate, counts, millis, verdict};
+
+/// What comes in.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Time has passed, or a node's status changed.
+    Wake,
+    /// A node's message about this run.
+    Report(Report),
+    /// Somebody asks for a stop; `interrupted` where it was a person at the terminal.
+    Stop {
+        /// Decides the verdict.
+        interrupted: bool,
+    },
+    /// Nobody took a command off the bus.
+    Undelivered(NodeId),
+    /// Reports were lost because the coordinator's queue was full.
+    Overflow(u64),
+    /// What was measured cannot be stored.
+    StorageFailed(String),
+}
+
+/// What must be done, in this order.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Store and flush before anything after it.
+    Move(StatusMove),
+    /// Store.
+    Store(Record),
+    /// Publish to the node.
+    Send(NodeId, Box<Desired>),
+    /// Show.
+    Live(Box<LiveUpdate>),
+}
+
+/// Something to store.
+#[derive(Debug)]
+pub(crate) enum Record {
+    /// Endpoints × metrics of a second.
+    Frame(Box<Frame>),
+    /// An endpoint's end.
+    Report(Box<EndpointReport>),
+    /// An endpoint's SIP messages.
+    Trace(Box<Trace>),
+    /// The whole run's second.
+    Second(Box<AggregateSecond>),
+    /// The whole run.
+    Summary(Box<Summary>),
+}
+
+/// What the run sees of the rest.
+pub(crate) struct World<'a> {
+    /// Nodes.
+    pub(crate) nodes: &'a Nodes,
+    /// Other runs.
+    pub(crate) usage: Usage,
+}
+
+/// What never changes in a run.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    /// Its id.
+    pub(crate) id: RunId,
+    /// The coordinator's start count.
+    pub(crate) epoch: u64,
+    /// The frozen configuration.
+    pub(crate) test: Test,
+    /// Limits.
+    pub(crate) plan: Plan,
+    /// Media files that do not exist, as the shell found.
+    pub(crate) missing_media: Vec<String>,
+}
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    frozen: Frozen,
+    status: StatusMachine,
+    sequence: u64,
+    allocation: Vec<(NodeId, Vec<Share>)>,
+    prepared: BTreeSet<NodeId>,
+    aggregate: Aggregate,
+    endings: Endings,
+    problems: Vec<Problem>,
+    /// When the present status must have been left.
+    deadline: Option<Instant>,
+    began: Option<Now>,
+    interrupted: bool,
+    live: Live,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    shown: Option<Instant>,
+    parts: Vec<LivePart>,
+    generator: Option<GeneratorFigures>,
+}
+
+impl Run {
+    /// Submits a run: PENDING, waiting for its first look at the nodes.
+    pub(crate) fn new(now: Now, frozen: Frozen) -> Self {
+        let status = StatusMachine::new(now);
+        let aggregate = Aggregate::new(frozen.id, frozen.epoch, &frozen.test, &[]);
+        let mut run = Self {
+            status,
+            aggregate,
+            frozen,
+            sequence: 0,
+            allocation: Vec::new(),
+            prepared: BTreeSet::new(),
+            endings: Endings::default(),
+            problems: Vec::new(),
+            deadline: Some(now.instant + NODE_WAIT),
+            began: None,
+            interrupted: false,
+            live: Live::default(),
+            outputs: VecDeque::new(),
+        };
+        run.outputs.push_back(Output::Move(run.status.last()));
+        run.show(now);
+        run
+    }
+
+    /// The status now.
+    pub(crate) fn status(&self) -> RunStatus {
+        self.status.current()
+    }
+
+    /// All its endpoints.
+    pub(crate) fn endpoints(&self) -> u32 {
+        self.frozen.test.endpoint_count()
+    }
+
+    /// The next thing to do. Call until none.
+    pub(crate) fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Takes one input. After a terminal status nothing changes any more.
+    pub(crate) fn handle(&mut self, now: Now, input: Input, world: &World<'_>) {
+        if self.status().is_terminal() {
+            return;
+        }
+        match input {
+            Input::Wake => self.wake(now, world),
+            Input::Report(report) => self.report(now, report),
+            Input::Stop { interrupted } => self.stop(now, interrupted),
+            Input::Undelivered(node) => self.undelivered(now, &node),
+            Input::Overflow(count) => self.fail(
+                now,
+                "bus_overflow",
+                format!(
+                    "{count} reports of nodes were lost because the coordinator could not keep up; the figures would not be whole. Use fewer endpoints or a faster disk."
+                ),
+            ),
+            Input::StorageFailed(error) => self.fail(
+                now,
+                "storage_failed",
+                format!("What was measured can no longer be stored: {error}. Check the disk under the data directory."),
+            ),
+        }
+    }
+
+    fn wake(&mut self, now: Now, world: &World<'_>) {
+        match self.status() {
+            RunStatus::Pending => self.check(now, world),
+            RunStatus::Queued | RunStatus::Running | RunStatus::Stopping => {
+                self.look_after_nodes(now, world.nodes);
+                if self.status().is_terminal() {
+                    return;
+                }
+                if self
+                    .deadline
+                    .is_some_and(|deadline| now.instant >= deadline)
+                {
+                    self.overdue(now);
+                } else if self
+                    .live
+                    .shown
+                    .is_none_or(|shown| now.instant.saturating_duration_since(shown) >= LIVE_EVERY)
+                {
+                    self.show(now);
+                }
+            }
+            RunStatus::Completed | RunStatus::Failed | RunStatus::CannotRunForNow => {}
+        }
+    }
+
+    /// PENDING: waits a moment for a node to report, then checks everything at once.
+    fn check(&mut self, now: Now, world: &World<'_>) {
+        let waited = self.deadline.is_none_or(|deadline| now.instant >= deadline);
+        if world.nodes.online(now.instant).next().is_none() && !waited {
+            return;
+        }
+        let problems = validate(
+            now.instant,
+            &self.frozen.test,
+            &Context {
+                plan: &self.frozen.plan,
+                usage: world.usage,
+                nodes: world.nodes,
+                missing_media: &self.frozen.missing_media,
+            },
+        );
+        if !problems.is_empty() {
+            self.cannot_run(now, problems);
+            return;
+        }
+        let online: Vec<_> = world.nodes.online(now.instant).collect();
+        self.allocation = allocate::allocate(&self.frozen.test, &online);
+        let nodes: Vec<NodeId> = self.nodes().cloned().collect();
+        self.aggregate =
+            Aggregate::new(self.frozen.id, self.frozen.epoch, &self.frozen.test, &nodes);
+        let sentence = format!(
+            "The test is valid; {} endpoints were given to {}.",
+            self.endpoints(),
+            names(&nodes)
+        );
+        self.go(now, RunStatus::Queued, "validated", sentence);
+        self.deadline = Some(now.instant + PREPARE_WITHIN);
+        self.command(DesiredState::Prepared);
+    }
+
+    fn cannot_run(&mut self, now: Now, problems: Vec<Problem>) {
+        let reason = match problems.as_slice() {
+            [only] => only.code.clone(),
+            _ => "validation_failed".to_owned(),
+        };
+        let sentences: Vec<&str> = problems
+            .iter()
+            .map(|problem| problem.sentence.as_str())
+            .collect();
+        let sentence = sentences.join(" ");
+        self.problems.extend(problems);
+        self.end(now, RunStatus::CannotRunForNow, &reason, sentence);
+    }
+
+    fn look_after_nodes(&mut self, now: Now, nodes: &Nodes) {
+        let lost = self
+            .allocation
+            .iter()
+            .find_map(|(node, shares)| Some((node, shares, nodes.silent_for(now.instant, node)?)));
+        if let Some((node, shares, silent)) = lost {
+            let carried: u32 = shares.iter().map(|share| share.count).sum();
+            let seen = now.unix_ms.saturating_sub(millis(silent));
+            let sentence = format!(
+                "Node `{node}` was lost: last heard at {} ({} s ago); it carried {carried} of {} endpoints. Check that its process and its connection live.",
+                super::outcome::clock(seen),
+                silent.as_secs(),
+                self.endpoints()
+            );
+            self.fail(now, "node_lost", sentence);
+        }
+    }
+
+    fn overdue(&mut self, now: Now) {
+        match self.status() {
+            RunStatus::Queued => {
+                let late: Vec<NodeId> = self
+                    .nodes()
+                    .filter(|node| !self.prepared.contains(*node))
+                    .cloned()
+                    .collect();
+                let problem = Problem {
+                    code: "node_not_ready".to_owned(),
+                    sentence: format!(
+                        "{} did not get ready within {} s; look at its log.",
+                        names(&late),
+                        PREPARE_WITHIN.as_secs()
+                    ),
+                };
+                self.cannot_run(now, vec![problem]);
+            }
+            RunStatus::Running | RunStatus::Stopping => {
+                let missing = self.aggregate.unreported();
+                self.fail(
+                    now,
+                    "node_silent",
+                    format!(
+                        "The run should have ended by now, but {missing} of {} endpoints have not reported their end; their node reports but does not finish. Look at its log.",
+                        self.endpoints()
+                    ),
+                );
+            }
+            RunStatus::Pending
+            | RunStatus::Completed
+            | RunStatus::Failed
+            | RunStatus::CannotRunForNow => {}
+        }
+    }
+
+    fn report(&mut self, now: Now, report: Report) {
+        match report {
+            // The shell keeps the nodes' own table.
+            Report::Status(_) => {}
+            Report::Prepared { node, problems, .. } => self.ready(now, node, problems),
+            Report::Frame(frame) => {
+                if self.aggregate.frame(&frame) {
+                    self.store(Record::Frame(frame));
+                    self.close_seconds(now);
+                }
+            }
+            Report::Endpoint(report) => {
+                if self.aggregate.report(&report) {
+                    self.endings.add(now, &self.frozen.test, &report);
+                    self.store(Record::Report(report));
+                }
+            }
+            Report::Trace(trace) => self.store(Record::Trace(trace)),
+            Report::Ended { node, .. } => {
+                self.aggregate.ended(&node);
+                self.close_seconds(now);
+                let live = matches!(self.status(), RunStatus::Running | RunStatus::Stopping);
+                if live && self.aggregate.all_ended() {
+                    self.all_ended(now);
+                }
+            }
+        }
+    }
+
+    fn ready(&mut self, now: Now, node: NodeId, problems: Vec<Problem>) {
+        if self.status() != RunStatus::Queued || !self.nodes().any(|known| *known == node) {
+            return;
+        }
+        if !problems.is_empty() {
+            self.cannot_run(now, problems);
+            return;
+        }
+        self.prepared.insert(node);
+        if self.prepared.len() < self.allocation.len() {
+            return;
+        }
+        self.began = Some(now);
+        let test = &self.frozen.test;
+        self.deadline = Some(now.instant + test.duration.duration() + TEARDOWN_WITHIN);
+        let sentence = format!(
+            "{} endpoints begin to register and call over {}; the run lasts {}.",
+            self.endpoints(),
+            test.buildup,
+            test.duration
+        );
+        self.go(now, RunStatus::Running, "started", sentence);
+        self.command(DesiredState::Running);
+    }
+
+    fn close_seconds(&mut self, now: Now) {
+        let mut closed = false;
+        while let Some((second, parts)) = self.aggregate.poll_second() {
+            self.live.parts = parts.iter().map(super::part::Sketches::live).collect();
+            self.live.generator = second.generator();
+            self.store(Record::Second(Box::new(second)));
+            closed = true;
+        }
+        if closed {
+            self.show(now);
+        }
+    }
+
+    fn all_ended(&mut self, now: Now) {
+        let missing = self.aggregate.unreported();
+        if missing > 0 {
+            let sentence = format!(
+                "The nodes say that they are done, but {missing} of {} endpoints never reported; this is a fault of Carillon, please report it.",
+                self.endpoints()
+            );
+            self.fail(now, "reports_missing", sentence);
+        } else if self.status() == RunStatus::Stopping {
+            let sentence = "The run was stopped; everything measured before is kept.".to_owned();
+            self.end(now, RunStatus::Completed, "stopped", sentence);
+        } else if let Some(error) = self
+            .endings
+            .critical(&self.frozen.test, &self.aggregate.all_counts())
+        {
+            self.end(now, RunStatus::Failed, error.reason, error.sentence);
+        } else {
+            let sentence = format!("All {} endpoints reached their end.", self.endpoints());
+            self.end(now, RunStatus::Completed, "ended", sentence);
+        }
+    }
+
+    fn stop(&mut self, now: Now, interrupted: bool) {
+        if self.status() == RunStatus::Stopping {
+            return;
+        }
+        self.interrupted = interrupted;
+        let started = self.status() == RunStatus::Running;
+        let (reason, who) = if interrupted {
+            ("stop_interrupted", "A person interrupted the run")
+        } else {
+            ("stop_requested", "A stop was asked for")
+        };
+        let what = if started {
+            "live calls are ended and registrations removed"
+        } else {
+            "it had not started"
+        };
+        self.go(now, RunStatus::Stopping, reason, format!("{who}; {what}."));
+        self.command(DesiredState::Stopped);
+        if started {
+            self.deadline = Some(now.instant + TEARDOWN_WITHIN);
+        } else {
+            let sentence = "Stopped before it started; nothing was measured.".to_owned();
+            self.end(now, RunStatus::Completed, "stopped_before_start", sentence);
+        }
+    }
+
+    fn undelivered(&mut self, now: Now, node: &NodeId) {
+        let sentence = format!(
+            "Node `{node}` does not take commands (nobody listens, or its queue is full); check that its process lives."
+        );
+        match self.status() {
+            RunStatus::Queued => self.cannot_run(
+                now,
+                vec![Problem {
+                    code: "node_not_listening".to_owned(),
+                    sentence,
+                }],
+            ),
+            RunStatus::Running | RunStatus::Stopping => self.fail(now, "node_lost", sentence),
+            RunStatus::Pending
+            | RunStatus::Completed
+            | RunStatus::Failed
+            | RunStatus::CannotRunForNow => {}
+        }
+    }
+
+    /// A critical error, and the nodes are told to be silent.
+    fn fail(&mut self, now: Now, reason: &str, sentence: String) {
+        let to = if self.status() == RunStatus::Pending {
+            RunStatus::CannotRunForNow
+        } else {
+            RunStatus::Failed
+        };
+        self.end(now, to, reason, sentence);
+        self.command(DesiredState::Stopped);
+    }
+
+    fn end(&mut self, now: Now, to: RunStatus, reason: &str, sentence: String) {
+        let summary = self.summary(now, to);
+        self.store(Record::Summary(Box::new(summary)));
+        self.deadline = None;
+        if to == RunStatus::CannotRunForNow && !self.prepared.is_empty() {
+            self.command(DesiredState::Stopped);
+        }
+        self.go(now, to, reason, sentence);
+    }
+
+    fn summary(&self, now: Now, status: RunStatus) -> Summary {
+        let (all, groups, traffic) = self.aggregate.parts();
+        let generator = self.aggregate.generator().health(traffic);
+        let test = &self.frozen.test;
+        let thresholds = if self.began.is_some() {
+            let wanted = verdict::thresholds(test, &counts::roles(test));
+            verdict::judge(&wanted, &all, &groups)
+        } else {
+            Vec::new()
+        };
+        Summary {
+            began_unix_ms: self.began.map(|began| began.unix_ms),
+            elapsed_ms: self.elapsed_ms(now),
+            problems: self.problems.clone(),
+            verdict: verdict::verdict(status, self.interrupted, generator.saturated, &thresholds),
+            all,
+            groups,
+            failures: self.aggregate.failures(),
+            generator,
+            thresholds,
+        }
+    }
+
+    fn go(&mut self, now: Now, to: RunStatus, reason: &str, sentence: String) {
+        match self.status.go(now, to, reason, sentence) {
+            Ok(step) => {
+                self.outputs.push_back(Output::Move(step));
+                self.show(now);
+            }
+            // Every caller has looked at the status; a refusal is our own mistake, seen in tests.
+            Err(illegal) => debug_assert!(false, "{illegal}"),
+        }
+    }
+
+    fn command(&mut self, state: DesiredState) {
+        self.sequence += 1;
+        for (node, shares) in &self.allocation {
+            self.outputs.push_back(Output::Send(
+                node.clone(),
+                Box::new(Desired {
+                    run: self.frozen.id,
+                    epoch: self.frozen.epoch,
+                    sequence: self.sequence,
+                    state,
+                    test: self.frozen.test.clone(),
+                    shares: shares.clone(),
+                }),
+            ));
+        }
+    }
+
+    fn store(&mut self, record: Record) {
+        self.outputs.push_back(Output::Store(record));
+    }
+
+    fn show(&mut self, now: Now) {
+        self.live.shown = Some(now.instant);
+        let (new_failures, failures_left_out) = self.aggregate.take_new_failures(NEW_FAILURES_MAX);
+        let second = |index: usize| self.live.parts.get(index).cloned().unwrap_or_default();
+        let all = LivePart {
+            name: "all".to_owned(),
+            counts: self.aggregate.all_counts(),
+            ..second(0)
+        };
+        let groups = self
+            .aggregate
+            .group_counts()
+            .enumerate()
+            .map(|(index, (name, counts))| LivePart {
+                name: name.to_owned(),
+                counts: counts.clone(),
+                ..second(index + 1)
+            })
+            .collect();
+        let update = LiveUpdate {
+            run: self.frozen.id.to_string(),
+            status: self.status(),
+            last_move: self.status.last(),
+            elapsed_ms: self.elapsed_ms(now),
+            duration_ms: self.frozen.test.duration.0,
+            all,
+            groups,
+            new_failures,
+            failures_left_out,
+            send_late_p99_ms: self
+                .live
+                .generator
+                .and_then(|figures| figures.send_late_p99_ms),
+            cpu_cores: self.live.generator.map(|figures| figures.cpu_cores),
+        };
+        self.outputs.push_back(Output::Live(Box::new(update)));
+    }
+
+    fn elapsed_ms(&self, now: Now) -> u64 {
+        self.began.map_or(0, |began| {
+            millis(now.instant.saturating_duration_since(began.instant))
+        })
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &NodeId> {
+        self.allocation.iter().map(|(node, _)| node)
+    }
+}
+
+fn names(nodes: &[NodeId]) -> String {
+    match nodes {
+        [only] => format!("node `{only}`"),
+        [first, .., last] => format!("{} nodes, `{first}` to `{last}`", nodes.len()),
+        [] => "no node".to_owned(),
+    }
+}
+
+/// How long a PENDING run waits for the first node: more than two of a node's reports.
+const NODE_WAIT: Duration = Duration::from_secs(5);
+/// Binding sockets and encoding clips takes seconds, not minutes.
+const PREPARE_WITHIN: Duration = Duration::from_secs(60);
+/// After the duration: a BYE or CANCEL and then the un-REGISTER may each run into 64*T1 = 32 s
+/// (RFC 3261 §17.1.2.2, Timer F), and a margin for reports.
+const TEARDOWN_WITHIN: Duration = Duration::from_secs(2 * 32 + 16);
+/// Live updates without a new second: elapsed time moves on.
+const LIVE_EVERY: Duration = Duration::from_secs(1);
+/// As [`LiveUpdate::new_failures`] promises.
+const NEW_FAILURES_MAX: usize = 20;
+
+#[cfg(test)]
+#[path = "run/tests.rs"]
+mod tests;
