@@ -53,6 +53,7 @@ pub enum EngineError {
 
 /// The running media threads. Dropping it stops them.
 pub struct Engine {
+    epoch: Epoch,
     shards: Vec<ShardMedia>,
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
@@ -70,13 +71,14 @@ impl Engine {
     /// [`EngineError`]; threads that had started are stopped again.
     pub fn start(config: EngineConfig) -> Result<(Self, Receiver<MediaReport>), EngineError> {
         let (reports, receiver) = bounded(REPORTS_MAX);
+        let epoch = Epoch::now();
         let mut engine = Self {
+            epoch,
             shards: Vec::new(),
             threads: Vec::new(),
             stop: Arc::default(),
         };
         let binder = Binder::new(config.ports.clone());
-        let epoch = Epoch::now();
         for thread in 0..config.threads.max(1) {
             engine.spawn(thread, &config, epoch, &binder, &reports)?;
         }
@@ -116,6 +118,12 @@ impl Engine {
     #[must_use]
     pub fn shard(&self, index: usize) -> Option<ShardMedia> {
         self.shards.get(index % self.shards.len().max(1)).cloned()
+    }
+
+    /// When second 0 of all threads began.
+    #[must_use]
+    pub fn epoch(&self) -> std::time::Instant {
+        self.epoch.instant(self.epoch.mono_ns())
     }
 
     /// How many threads there are.

@@ -18,7 +18,7 @@ mod ports;
 mod report;
 mod reserve;
 mod shard;
-mod shared;
+mod shared_port;
 mod socket;
 pub mod sys;
 mod tools;

@@ -64,7 +64,7 @@ pub enum StartError {
     #[error(transparent)]
     Refused(#[from] Refused),
     /// No slot for this packetisation time.
-    #[error("a packetisation time of {0} ms is not possible: 10, 20, 30, 40 or 60")]
+    #[error("a packetisation time of {0} ms is not possible: 10, 20, 30, 40, 50 or 60")]
     Ptime(u32),
     /// A shared socket belongs to another thread than this handle.
     #[error("the reservation belongs to another media thread")]

@@ -4,7 +4,7 @@
 //! `tick mod 20 == slot`; streams are spread so that every tick has about the same work.
 
 /// Packetisation times that have slots, in milliseconds.
-pub const PTIMES_MS: [u32; 5] = [10, 20, 30, 40, 60];
+pub const PTIMES_MS: [u32; 6] = [10, 20, 30, 40, 50, 60];
 
 /// The longest of [`PTIMES_MS`]: within so many ticks every stream has been due once.
 pub(super) const PTIME_LONGEST_MS: u64 = 60;
@@ -114,12 +114,12 @@ mod tests {
             wheel.insert(key as u32, ptime, 7).unwrap();
         }
         let mut seen = [0u32; PTIMES_MS.len()];
-        for tick in 0..120 {
+        for tick in 0..600 {
             for key in due_keys(&wheel, tick) {
                 seen[key as usize] += 1;
             }
         }
-        assert_eq!(seen, [12, 6, 4, 3, 2]);
+        assert_eq!(seen, [60, 30, 20, 15, 12, 10]);
     }
 
     #[test]

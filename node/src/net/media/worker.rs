@@ -18,7 +18,7 @@ use crate::net::media::own::{self, Thorough};
 use crate::net::media::report::{MediaReport, MediaSecond, StreamId, TroubleWhat};
 use crate::net::media::reserve::Sockets;
 use crate::net::media::shard::{Command, RedirectSpec, Start};
-use crate::net::media::shared::SharedPort;
+use crate::net::media::shared_port::SharedPort;
 use crate::net::media::sys::{self, DATAGRAM_MAX};
 use crate::net::media::tools::Tools;
 use crate::net::media::wheel::{PTIME_LONGEST_MS, Wheel};

@@ -114,6 +114,12 @@ impl SipIo {
         (Self { inner: Rc::new(RefCell::new(inner)), arrivals, resolver, egress }, queue)
     }
 
+    /// The names that are known.
+    #[must_use]
+    pub fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
     /// Binds (or shares) the port for `asked`: port 0 is one shared free port per address and DSCP,
     /// unless `alone` asks for another. With TCP, a listener stands at the same port.
     ///
