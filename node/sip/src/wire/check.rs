@@ -196,3 +196,69 @@ fn join<'a>(items: impl Iterator<Item = &'a str>) -> SmolStr {
     }
     SmolStr::from(joined)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::{Capabilities, check_request};
+    use crate::wire::{Incoming, Message, Method};
+
+    const AGENT: Capabilities<'static> = Capabilities {
+        methods: &[Method::Invite, Method::Cancel],
+        schemes: &["sip"],
+        option_tags: &["timer", "100rel"],
+        content_types: &["application/sdp"],
+    };
+
+    fn code(method: &str, uri: &str, lines: &str, body: &str) -> Option<u16> {
+        let text = format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nFrom: <sip:a@b>;tag=1\r\n\
+             To: <sip:a@b>\r\nCall-ID: x\r\nCSeq: 1 {method}\r\n{lines}\r\n{body}"
+        );
+        match Message::parse_datagram(Bytes::from(text)) {
+            Ok(Incoming::Message(request)) => check_request(&request, &AGENT)
+                .err()
+                .map(|refusal| refusal.code),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn checks_follow_the_order_of_rfc_3261_8_2() {
+        let require = "Require: timer, Nothing\r\n";
+        assert_eq!(code("FOO", "tel:1", require, ""), Some(501));
+        assert_eq!(code("INFO", "tel:1", require, ""), Some(405));
+        assert_eq!(code("INVITE", "tel:1", require, ""), Some(416));
+        assert_eq!(code("INVITE", "SIP:a@b", require, ""), Some(420));
+        assert_eq!(
+            code(
+                "INVITE",
+                "sip:a@b",
+                "Require: TIMER\r\nRequire: 100rel\r\n",
+                ""
+            ),
+            None
+        );
+        assert_eq!(code("CANCEL", "sip:a@b", require, ""), None);
+        assert_eq!(code("ACK", "tel:1", require, "x"), None);
+    }
+
+    #[test]
+    fn bodies_are_refused_by_type_and_encoding_unless_optional() {
+        let invite = |lines: &str, body: &str| code("INVITE", "sip:a@b", lines, body);
+        assert_eq!(invite("Content-Type: text/plain\r\n", "x"), Some(415));
+        assert_eq!(invite("Content-Type: text/plain\r\n", ""), None);
+        assert_eq!(invite("c: Application/SDP ; charset=utf-8\r\n", "x"), None);
+        assert_eq!(invite("c: application/sdp\r\ne: gzip\r\n", "x"), Some(415));
+        assert_eq!(invite("c: application/sdp\r\ne: identity\r\n", "x"), None);
+        let optional = "c: text/plain\r\nContent-Disposition: render ; handling=Optional\r\n";
+        assert_eq!(invite(optional, "x"), None);
+        assert_eq!(invite("Accept: text/plain\r\n", ""), Some(406));
+        assert_eq!(invite("Accept:\r\n", ""), Some(406));
+        assert_eq!(
+            invite("Accept: text/plain, application/*;q=0.1\r\n", ""),
+            None
+        );
+    }
+}

@@ -46,7 +46,8 @@ impl StreamFramer {
 
     /// Takes octets in the order of the stream; too many at once break it.
     pub fn push(&mut self, octets: &[u8]) {
-        if self.broken {
+        // After an overflow octets are missing, so what follows would be read out of place.
+        if self.broken || self.overflow {
             return;
         }
         if self.buffer.len().saturating_add(octets.len()) > MAX_STREAM_BUFFER {
@@ -178,4 +179,94 @@ enum Begun {
     Pending(Pending),
     KeepAlive(Incoming),
     Nothing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Incoming, RejectKind, StreamFramer};
+    use crate::wire::{MAX_HEADER_SECTION, MAX_STREAM_BUFFER, Name};
+
+    fn options(id: usize, body: &str) -> String {
+        format!(
+            "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK{id}\r\nFrom: <sip:a@b>;tag=1\r\n\
+             To: <sip:a@b>\r\nCall-ID: {id}\r\nCSeq: 1 OPTIONS\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    fn drain(framer: &mut StreamFramer) -> Vec<String> {
+        std::iter::from_fn(|| framer.next())
+            .map(|event| match event {
+                Ok(Incoming::Message(message)) => {
+                    format!("{}:{}", message.call_id(), message.body().len())
+                }
+                Ok(Incoming::Ping) => "ping".to_owned(),
+                Ok(Incoming::Pong) => "pong".to_owned(),
+                Err(rejected) => rejected.kind.to_string(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn pipelined_messages_and_keep_alives_come_out_in_order() {
+        let text = format!(
+            "{}\r\n\r\n{}\r\n{}\r\n\r\n",
+            options(1, "body"),
+            options(2, ""),
+            options(3, "\r\n\r\n")
+        );
+        let mut whole = StreamFramer::new();
+        whole.push(text.as_bytes());
+        assert_eq!(drain(&mut whole), ["1:4", "ping", "2:0", "3:4", "ping"]);
+        let mut bytewise = StreamFramer::new();
+        let mut events = Vec::new();
+        for byte in text.as_bytes() {
+            bytewise.push(&[*byte]);
+            events.extend(drain(&mut bytewise));
+        }
+        // A CRLF that stands alone at its moment is taken for a pong, too; a ping is never missed.
+        events.retain(|event| event != "pong");
+        assert_eq!(events, ["1:4", "ping", "2:0", "3:4", "ping"]);
+        assert!(!bytewise.is_partial() && !bytewise.is_broken());
+    }
+
+    #[test]
+    fn a_refusal_that_keeps_the_framing_keeps_the_stream() {
+        let mut framer = StreamFramer::new();
+        framer.push(
+            options(1, "x")
+                .replace("CSeq: 1 OPTIONS", "CSeq: 1 INFO")
+                .as_bytes(),
+        );
+        framer.push(options(2, "").as_bytes());
+        assert_eq!(drain(&mut framer), ["CSeq method mismatch", "2:0"]);
+    }
+
+    #[test]
+    fn what_hides_the_end_of_a_message_breaks_the_stream() {
+        let no_length = options(1, "").replace("Content-Length: 0\r\n", "");
+        let bad_length = options(1, "").replace("Content-Length: 0", "Content-Length: -1");
+        let long_body = options(1, "").replace("Content-Length: 0", "Content-Length: 65537");
+        let line_feeds = options(1, "").replace("\r\n", "\n");
+        for (text, kind) in [
+            (no_length, RejectKind::Missing(Name::ContentLength)),
+            (bad_length, RejectKind::Malformed(Name::ContentLength)),
+            (long_body, RejectKind::BodyTooLong),
+            (line_feeds, RejectKind::BareLineEnd),
+            (
+                "x".repeat(MAX_HEADER_SECTION),
+                RejectKind::HeaderSectionTooLong,
+            ),
+            (
+                "y".repeat(MAX_STREAM_BUFFER + 1),
+                RejectKind::StreamOverflow,
+            ),
+        ] {
+            let mut framer = StreamFramer::new();
+            framer.push(text.as_bytes());
+            framer.push(options(2, "").as_bytes());
+            assert_eq!(drain(&mut framer), [kind.to_string()]);
+            assert!(framer.is_broken() && !framer.is_partial());
+        }
+    }
 }

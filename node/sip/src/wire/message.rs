@@ -291,3 +291,6 @@ impl Message {
         lex::utf8(span.of(self.text())).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ pub enum TypedError {
     Method(Method),
     /// rsip has no tel and no opaque URIs, and no URI headers.
     #[error("rsip cannot hold the URI {0}")]
-    Uri(Uri),
+    Uri(String),
     /// The Request-URI is malformed.
     #[error("malformed Request-URI")]
     Syntax,
@@ -102,7 +102,7 @@ impl Uri {
     /// Shape: an IPv6 host becomes a bracketed domain, as rsip prints addresses without brackets.
     /// Errors: `TypedError::Uri` for a scheme other than `sip`/`sips`, URI headers, or a parameter rsip refuses.
     pub fn to_rsip(&self) -> Result<rsip::Uri, TypedError> {
-        let refused = || TypedError::Uri(self.clone());
+        let refused = || TypedError::Uri(self.to_string());
         let scheme = match self.scheme {
             Scheme::Sip => rsip::Scheme::Sip,
             Scheme::Sips => rsip::Scheme::Sips,

@@ -60,9 +60,7 @@ impl Facts {
                     facts.cseq(&head.start, value)
                 }
                 Name::MaxForwards if facts.once(&mut seen.max_forwards, Name::MaxForwards) => {
-                    if lex::digits(value).is_none_or(|hops| hops > 255) {
-                        facts.note(RejectKind::Malformed(Name::MaxForwards));
-                    }
+                    facts.max_forwards(value);
                 }
                 Name::Contact if is_request => facts.contact(value),
                 Name::ContentLength => facts.content_length(value),
@@ -174,6 +172,13 @@ impl Facts {
         }
         self.cseq = number;
         self.cseq_method = method;
+    }
+
+    /// RFC 3261 §20.22: 0 to 255.
+    fn max_forwards(&mut self, value: &[u8]) {
+        if lex::digits(value).is_none_or(|hops| hops > 255) {
+            self.note(RejectKind::Malformed(Name::MaxForwards));
+        }
     }
 
     fn contact(&mut self, value: &[u8]) {

@@ -240,7 +240,7 @@ pub fn reason_phrase(code: u16) -> &'static str {
         101..=199 => "Session Progress",
         201..=299 => "OK",
         306..=399 => "Multiple Choices",
-        500..=599 => "Server Internal Error",
+        506..=599 => "Server Internal Error",
         601..=699 => "Decline",
         _ => "Bad Request",
     }
