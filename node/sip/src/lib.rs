@@ -7,3 +7,9 @@
 
 pub mod digest;
 pub mod wire;
+
+mod dialog;
+mod registration;
+mod session;
+mod transaction;
+pub mod ua;

@@ -1,0 +1,1 @@
+//! Dialogs against RFC 3261 §12.
