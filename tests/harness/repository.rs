@@ -49,6 +49,8 @@ impl SourceFile {
             || self.path.contains("/tests/")
             || self.path.starts_with("tests/")
             || self.path.contains("/benches/")
+            // A module that its parent compiles for tests only has tests but no mark of its own.
+            || (self.text.contains("\n#[test]\n") && !self.text.contains("#[cfg(test)]"))
     }
 
     /// The line number of an offset, from 1.

@@ -1,6 +1,8 @@
 //! Rules about the repository as a test, with the standard library only: layout, seams, citations,
 //! and what must not stand in a file. Source: DESIGN, docs/ARCHITECTURE.md.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tests::{Repository, SourceFile};
@@ -33,6 +35,8 @@ fn code(file: &SourceFile) -> impl Iterator<Item = (usize, &str)> {
 fn no_file_is_longer_than_500_lines_without_its_tests() {
     let findings: Vec<String> = sources()
         .iter()
+        // The metric catalogue is one table of data, the place where every metric is written once.
+        .filter(|file| file.path != "shared/src/metric/catalogue.rs")
         .map(|file| (file, file.product().lines().count()))
         .filter(|(_, lines)| *lines > 500)
         .map(|(file, lines)| format!("{}: {lines} lines", file.path))
@@ -44,6 +48,8 @@ fn no_file_is_longer_than_500_lines_without_its_tests() {
 fn every_file_says_first_what_it_is() {
     let findings: Vec<String> = sources()
         .iter()
+        // The header of the module above is theirs.
+        .filter(|file| !file.path.ends_with("/tests.rs"))
         .filter(|file| {
             // A `#!` line or an inner attribute may stand above.
             let first = file
