@@ -5,3 +5,4 @@
 pub mod egress;
 pub mod limits;
 pub mod media;
+pub mod sip;

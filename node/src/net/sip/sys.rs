@@ -5,9 +5,12 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+/// `SK_MEMINFO_VARS` of linux/sock_diag.h.
+const MEMINFO_FIGURES: usize = 9;
+
 /// Datagrams that the kernel dropped at this socket since it was made (`SO_MEMINFO`).
 pub(super) fn drops(socket: BorrowedFd<'_>) -> u64 {
-    let mut figures = [0_u32; libc::SK_MEMINFO_VARS as usize];
+    let mut figures = [0_u32; MEMINFO_FIGURES];
     let mut length = u32::try_from(size_of_val(&figures)).unwrap_or(0);
     // SAFETY: `figures` is writable for `length` octets and lives through the call; the descriptor
     // is borrowed, so it is open.

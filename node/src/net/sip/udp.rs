@@ -9,7 +9,8 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
 use sip::ua::Transport;
-use sip::wire::{Message, scan};
+use sip::wire::Message;
+use sip::wire::scan::Scan;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -141,7 +142,7 @@ fn is_icmp(error: &io::Error) -> bool {
 
 /// Reads the error queue: each entry is the datagram that met an ICMP error, and its destination.
 fn drain_errors(socket: &UdpSocket, io: &SipIo) {
-    let mut octets = [0_u8; 512];
+    let mut octets = [0_u8; 2_048];
     for _ in 0..READ_BATCH {
         let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
         let mut slices = [IoSliceMut::new(&mut octets)];
@@ -162,7 +163,8 @@ fn drain_errors(socket: &UdpSocket, io: &SipIo) {
             })
         });
         let length = received.bytes;
-        let slot = octets.get(..length).and_then(scan::top_branch).and_then(super::demux::slot_of_branch);
+        let scanned = octets.get(..length).and_then(Scan::of);
+        let slot = scanned.and_then(|scan| super::demux::slot_of_branch(scan.branch.as_bytes()));
         if let (Some(to), Some(errno)) = (to, errno) {
             let errno = i32::try_from(errno).unwrap_or(0);
             let error = io::Error::from_raw_os_error(errno);

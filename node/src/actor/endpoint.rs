@@ -1,0 +1,224 @@
+//! The thin shell round [`EndpointCore`]: hands it inputs, performs its outputs, arms its timer.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{Actor, ActorContext, Addr, Context, Handler, Message};
+
+use super::group::{GroupActor, Told};
+use super::shard_run::Run;
+use crate::core::endpoint::{
+    EndpointCore, EndpointSpec, Input, LocalPorts, MediaStart, Output, Profile, Role,
+};
+use crate::net::media::{RedirectSpec, Reservation, StartSpec};
+use crate::net::sip::SendFailure;
+
+/// An input for the endpoint.
+pub(super) struct Hear(pub(super) Input);
+
+impl Message for Hear {
+    type Result = ();
+}
+
+/// One endpoint.
+pub(super) struct EndpointActor {
+    run: Run,
+    core: EndpointCore,
+    group: Addr<GroupActor>,
+    place: u32,
+    slot: u32,
+    role: Role,
+    user: String,
+    local: SocketAddr,
+    reservation: Option<(u32, Reservation)>,
+    /// Tells the group however this actor dies; a panic does not run `stopping` (DESIGN 4).
+    guard: DeathGuard,
+}
+
+struct DeathGuard {
+    group: Addr<GroupActor>,
+    place: u32,
+    ended: bool,
+}
+
+impl Drop for DeathGuard {
+    fn drop(&mut self) {
+        if !self.ended {
+            let told = Told::Died { place: self.place, panicked: std::thread::panicking() };
+            // One message in an endpoint's life: bounded by design.
+            self.group.do_send(told);
+        }
+    }
+}
+
+/// An INVITE with all its answers and retransmissions is a dozen messages; more at once than this
+/// from one peer is a flood.
+const MAILBOX: usize = 64;
+
+impl EndpointActor {
+    /// Starts the endpoint on this thread.
+    pub(super) fn launch(
+        run: Run,
+        group: Addr<GroupActor>,
+        profile: Rc<Profile>,
+        spec: EndpointSpec,
+    ) -> Addr<Self> {
+        let now = Instant::now();
+        let slot = spec.index.0;
+        let guard = DeathGuard { group: group.clone(), place: spec.place, ended: false };
+        let contact = spec.ua.contact_user.clone();
+        run.demux.borrow_mut().add(slot, contact, spec.ua.user.clone());
+        let actor = Self {
+            place: spec.place,
+            slot,
+            role: spec.role,
+            user: spec.ua.user.to_string(),
+            local: spec.ua.local,
+            core: EndpointCore::new(profile, spec, run.begin.get(), now),
+            group,
+            reservation: None,
+            guard,
+            run: Rc::clone(&run),
+        };
+        run.phase(actor.core.index(), actor.core.phase());
+        let address = actor.start();
+        run.endpoints.borrow_mut().insert(slot, address.clone());
+        address
+    }
+
+    fn drive(&mut self, context: &mut Context<Self>, input: Input) {
+        let now = Instant::now();
+        self.core.handle(now, input);
+        while let Some(output) = self.core.poll() {
+            if let Some(answer) = self.perform(context, output) {
+                self.core.handle(now, answer);
+            }
+        }
+        self.run.timers.borrow_mut().arm(self.slot, self.core.next_deadline());
+    }
+
+    /// Performs one output; some have an answer at once.
+    fn perform(&mut self, context: &mut Context<Self>, output: Output) -> Option<Input> {
+        match output {
+            Output::Transmit { to, bytes } => {
+                return match self.run.io.send(self.local, self.slot, &to, &bytes) {
+                    Ok(_) => None,
+                    Err(SendFailure::Refused(error)) => {
+                        Some(Input::DestinationRefused { to, error })
+                    }
+                    Err(SendFailure::Unreachable(to, error)) => {
+                        Some(Input::TransportError { to, error })
+                    }
+                };
+            }
+            Output::Reserve { call } => {
+                let ports = self.reserve(call);
+                return Some(Input::Reserved { call, ports });
+            }
+            Output::StartMedia(start) => return self.start_media(*start),
+            Output::RedirectMedia { call, remote_rtp, remote_rtcp, send, receive } => {
+                let id = self.run.stream_id(self.core.index(), call);
+                let spec =
+                    RedirectSpec { remote_rtp, remote_rtcp, remote_ssrc: None, send, receive };
+                if self.run.media.redirect(id, spec).is_err() {
+                    self.run.count_refused();
+                }
+            }
+            Output::StopMedia { call } => self.stop_media(call),
+            Output::Ready { uri } => {
+                if self.role == Role::Receiver || self.role == Role::Partner {
+                    self.run.receivers.borrow_mut().add(self.local, self.slot);
+                }
+                self.group.do_send(Told::Ready { place: self.place, uri });
+            }
+            Output::ClaimCallId { call_id, claimed } => self.claim(&call_id, claimed),
+            Output::Sample(metric, value) => self.run.sample(self.core.index(), metric, value),
+            Output::Phase(phase) => self.run.phase(self.core.index(), phase),
+            Output::Ended { report, trace } => {
+                self.guard.ended = true;
+                self.run.demux.borrow_mut().remove(self.slot, &self.user);
+                self.run.receivers.borrow_mut().remove(self.local, self.slot);
+                self.run.endpoints.borrow_mut().remove(&self.slot);
+                self.group.do_send(Told::Ended { place: self.place, report, trace });
+                context.stop();
+            }
+        }
+        None
+    }
+
+    fn reserve(&mut self, call: u32) -> Result<LocalPorts, String> {
+        let group = self.run.plan.group(self.group_index());
+        let reservation = self
+            .run
+            .media
+            .reserve(group.sockets, self.local.ip(), group.rtcp_mux, group.dscp_rtp)
+            .map_err(|error| error.to_string())?;
+        let ports = LocalPorts { rtp: reservation.rtp, rtcp: reservation.rtcp };
+        self.reservation = Some((call, reservation));
+        Ok(ports)
+    }
+
+    fn group_index(&self) -> shared::id::GroupIndex {
+        self.core.group()
+    }
+
+    fn start_media(&mut self, start: MediaStart) -> Option<Input> {
+        let (call, reservation) = self.reservation.take()?;
+        let id = self.run.stream_id(self.core.index(), call);
+        let spec = StartSpec {
+            remote_rtp: start.remote_rtp,
+            remote_rtcp: start.remote_rtcp,
+            remote_ssrc: start.remote_ssrc,
+            egress: Arc::clone(&self.run.plan.egress),
+            stream: start.stream,
+        };
+        let started = self.run.media.start(id, reservation, spec);
+        started.err().map(|error| Input::MediaRefused { call, what: error.to_string() })
+    }
+
+    fn stop_media(&mut self, call: u32) {
+        // Ports that never carried a stream are given back by dropping their reservation.
+        if self.reservation.take_if(|(reserved, _)| *reserved == call).is_some() {
+            return;
+        }
+        let id = self.run.stream_id(self.core.index(), call);
+        if self.run.media.stop(id).is_err() {
+            self.run.count_refused();
+        }
+    }
+
+    fn claim(&mut self, call_id: &str, claimed: bool) {
+        let mut demux = self.run.demux.borrow_mut();
+        self.run.receivers.borrow_mut().set_busy(self.slot, claimed);
+        if !claimed {
+            demux.release(call_id);
+        } else if !demux.claim(call_id, self.slot) {
+            drop(demux);
+            self.run.count_refused();
+        }
+    }
+}
+
+impl Actor for EndpointActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<Hear> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, Hear(input): Hear, context: &mut Self::Context) {
+        self.drive(context, input);
+    }
+}
+
+impl Drop for EndpointActor {
+    fn drop(&mut self) {
+        self.run.timers.borrow_mut().arm(self.slot, None);
+    }
+}

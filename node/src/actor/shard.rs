@@ -1,0 +1,370 @@
+//! One signalling thread: an arbiter with its sockets, timers, groups and endpoints (DESIGN 3).
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseActFuture,
+    WrapFuture,
+};
+use rustc_hash::{FxHashMap, FxHashSet};
+use shared::bus::Bus;
+use shared::definition::Target;
+use shared::id::{GroupIndex, RunId};
+use shared::wire::Problem;
+use tokio::task::JoinHandle;
+
+use super::group::{GroupActor, GroupMessage};
+use super::node::{NodeActor, ShardOver, ShardSecond};
+use super::plan::{RunPlan, host_port, proxy_host_port};
+use super::shard_run::{Receivers, Run, Sheet, ShardRun};
+use super::timers::Timers;
+use crate::core::endpoint::Input;
+use crate::core::layout::Part;
+use crate::net::media::{ShardMedia, StreamId};
+use crate::net::sip::{Demux, Resolver, SipIo};
+
+/// Bind sockets, look up names, be ready. Answers with everything that prevents the run.
+pub(super) struct Prepare {
+    pub(super) plan: Arc<RunPlan>,
+    pub(super) parts: Vec<Part>,
+}
+
+impl Message for Prepare {
+    type Result = Vec<Problem>;
+}
+
+/// The run begins at this instant.
+pub(super) struct Go {
+    pub(super) run: RunId,
+    pub(super) begin: Instant,
+}
+
+impl Message for Go {
+    type Result = ();
+}
+
+/// End everything of the run, or give up a prepared one.
+pub(super) struct Stop {
+    pub(super) run: RunId,
+}
+
+impl Message for Stop {
+    type Result = ();
+}
+
+/// A group has no endpoint left.
+pub(super) struct GroupOver {
+    pub(super) run: RunId,
+    pub(super) group: GroupIndex,
+}
+
+impl Message for GroupOver {
+    type Result = ();
+}
+
+/// Something of a stream for the endpoint that owns it.
+pub(super) struct ForStream {
+    pub(super) number: u16,
+    pub(super) endpoint: u32,
+    pub(super) input: Input,
+}
+
+impl Message for ForStream {
+    type Result = ();
+}
+
+/// Where a stream id leads: run number, shard, endpoint and call.
+pub(super) fn stream_parts(id: StreamId) -> (u16, usize, u32, u32) {
+    let run = u16::try_from(id.0 >> 52).unwrap_or(0);
+    let shard = ((id.0 >> 44) & 0xff) as usize;
+    let endpoint = u32::try_from((id.0 >> 16) & 0x0fff_ffff).unwrap_or(0);
+    (run, shard, endpoint, (id.0 & 0xffff) as u32)
+}
+
+struct Running {
+    run: Run,
+    groups: FxHashMap<GroupIndex, Addr<GroupActor>>,
+    open_groups: FxHashSet<GroupIndex>,
+    began: bool,
+    tasks: Vec<JoinHandle<()>>,
+    ports: Vec<SocketAddr>,
+}
+
+/// One signalling thread.
+pub(super) struct ShardActor {
+    index: usize,
+    node: Addr<NodeActor>,
+    media: ShardMedia,
+    bus: Arc<dyn Bus>,
+    runs: FxHashMap<RunId, Running>,
+}
+
+/// Timers are looked at this often: SIP's own are hundreds of milliseconds.
+const TIMER_TICK: Duration = Duration::from_millis(2);
+/// A shard's mailbox takes its groups' ends and its streams' ends, all in one instant at the most.
+const MAILBOX: usize = 65_536;
+
+impl ShardActor {
+    pub(super) fn new(
+        index: usize,
+        node: Addr<NodeActor>,
+        media: ShardMedia,
+        bus: Arc<dyn Bus>,
+    ) -> Self {
+        Self { index, node, media, bus, runs: FxHashMap::default() }
+    }
+
+    fn prepare(&mut self, plan: Arc<RunPlan>, parts: &[Part], own: Addr<Self>) -> Vec<Problem> {
+        let resolver = Resolver::default();
+        for registrar in &plan.test.registrars {
+            resolver.redirect(&registrar.domain, &registrar.host, registrar.port);
+        }
+        let (io, mut arrivals) = SipIo::new(Arc::clone(&plan.egress), resolver);
+        let run = Rc::new(ShardRun {
+            shard: self.index,
+            begin: Cell::new(Instant::now()),
+            io,
+            media: self.media.clone(),
+            bus: Arc::clone(&self.bus),
+            demux: RefCell::new(Demux::default()),
+            timers: RefCell::new(Timers::default()),
+            sheet: RefCell::new(Sheet::default()),
+            endpoints: RefCell::default(),
+            receivers: RefCell::new(Receivers::default()),
+            plan,
+        });
+        let mut problems = Vec::new();
+        let mut groups = FxHashMap::default();
+        let mut ports = Vec::new();
+        for part in parts {
+            match bind_part(&run, part) {
+                Ok(locals) => {
+                    ports.extend(locals.values().copied());
+                    let group =
+                        GroupActor::new(Rc::clone(&run), part.group, locals, own.clone()).start();
+                    groups.insert(part.group, group);
+                }
+                Err(error) => problems.push(Problem {
+                    code: "sip_socket".to_owned(),
+                    sentence: format!("group {}: {error}", run.plan.group(part.group).name),
+                }),
+            }
+        }
+        introduce(&run.plan, &groups);
+        let reader = Rc::clone(&run);
+        let read = actix_rt::spawn(async move {
+            while let Some(arrival) = arrivals.recv().await {
+                reader.deliver(arrival);
+            }
+        });
+        let open_groups = groups.keys().copied().collect();
+        let id = run.plan.run;
+        let running =
+            Running { run, groups, open_groups, began: false, tasks: vec![read], ports };
+        self.runs.insert(id, running);
+        problems
+    }
+
+    fn go(&mut self, id: RunId, begin: Instant) {
+        let node = self.node.clone();
+        let Some(running) = self.runs.get_mut(&id).filter(|running| !running.began) else {
+            return;
+        };
+        running.began = true;
+        running.run.begin.set(begin);
+        running.run.sheet.borrow_mut().closing.phases.clear();
+        running.tasks.push(actix_rt::spawn(keep_time(Rc::clone(&running.run), node)));
+        for group in running.groups.values() {
+            group.do_send(GroupMessage::Go);
+        }
+        self.end_if_over(id);
+    }
+
+    fn stop(&mut self, id: RunId) {
+        let Some(running) = self.runs.get(&id) else { return };
+        if running.began {
+            for group in running.groups.values() {
+                group.do_send(GroupMessage::Stop);
+            }
+        } else {
+            self.close(id);
+        }
+    }
+
+    fn end_if_over(&mut self, id: RunId) {
+        let over = self.runs.get(&id).is_some_and(|running| running.open_groups.is_empty());
+        if over {
+            self.close(id);
+        }
+    }
+
+    fn close(&mut self, id: RunId) {
+        let Some(running) = self.runs.remove(&id) else { return };
+        for task in &running.tasks {
+            task.abort();
+        }
+        let last = running.run.close_second(u32::MAX);
+        for port in running.ports {
+            running.run.io.release(port);
+        }
+        if running.began {
+            self.node.do_send(ShardSecond { run: id, second: Box::new(last) });
+        }
+        self.node.do_send(ShardOver { run: id, shard: self.index });
+    }
+}
+
+/// Binds the SIP ports of a group's endpoints on this shard.
+fn bind_part(
+    run: &Run,
+    part: &Part,
+) -> Result<FxHashMap<u32, SocketAddr>, crate::net::sip::BindError> {
+    let group = run.plan.group(part.group);
+    let local = run.plan.locals.get(part.group.index()).copied();
+    let free = SocketAddr::new(local.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()), 0);
+    let asked = group.sip_bind.unwrap_or(free);
+    let tcp = run.plan.transport(part.group) == sip::ua::Transport::Tcp;
+    let alone = group.sip_socket_per_endpoint;
+    let mut locals = FxHashMap::default();
+    for place in &part.places {
+        locals.insert(*place, run.io.bind(asked, tcp, group.dscp_sip, alone)?);
+    }
+    Ok(locals)
+}
+
+/// Tells each group whom it calls and who calls it, as far as they are on this shard.
+fn introduce(plan: &RunPlan, groups: &FxHashMap<GroupIndex, Addr<GroupActor>>) {
+    for (index, group) in groups {
+        let callers = plan.callers_of(*index);
+        let callers = callers.iter().filter_map(|caller| groups.get(caller).cloned()).collect();
+        let callee = match plan.group(*index).target {
+            Target::Group(callee) => groups.get(&GroupIndex(callee)).cloned(),
+            Target::Uri(_) | Target::Receives | Target::Nobody => None,
+        };
+        group.do_send(GroupMessage::Peers { callers, callee });
+    }
+}
+
+/// Fires timers and closes seconds while the run lives.
+async fn keep_time(run: Run, node: Addr<NodeActor>) {
+    let mut tick = tokio::time::interval(TIMER_TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tick.tick().await;
+        let now = Instant::now();
+        run.fire_timers(now);
+        let second = u32::try_from(run.elapsed(now).as_secs()).unwrap_or(u32::MAX);
+        let open = run.sheet.borrow().second;
+        if second > open {
+            let closed = run.close_second(second);
+            // One message a second: bounded by design.
+            node.do_send(ShardSecond { run: run.plan.run, second: Box::new(closed) });
+        }
+    }
+}
+
+/// Every name that the test's text names, so that the first call does not wait for a resolver.
+fn names_of(plan: &RunPlan, parts: &[Part]) -> Vec<(String, u16, bool)> {
+    let mut names = Vec::new();
+    for part in parts {
+        let group = plan.group(part.group);
+        let ipv4 = plan.locals.get(part.group.index()).is_none_or(std::net::IpAddr::is_ipv4);
+        let registrar =
+            group.registrar.and_then(|index| plan.test.registrars.get(usize::from(index)));
+        let mut add = |host_port| {
+            if let sip::ua::HostPort::Name(name, port) = host_port {
+                names.push((name.to_string(), port, ipv4));
+            }
+        };
+        if let Some(registrar) = registrar {
+            add(host_port(&registrar.host, registrar.port));
+            if let Some(proxy) = &registrar.outbound_proxy {
+                add(proxy_host_port(proxy));
+            }
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+impl Actor for ShardActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<Prepare> for ShardActor {
+    type Result = ResponseActFuture<Self, Vec<Problem>>;
+
+    fn handle(&mut self, message: Prepare, context: &mut Self::Context) -> Self::Result {
+        let Prepare { plan, parts } = message;
+        let problems = self.prepare(Arc::clone(&plan), &parts, context.address());
+        let names = names_of(&plan, &parts);
+        let resolver = self
+            .runs
+            .get(&plan.run)
+            .map(|running| running.run.io.resolver().clone())
+            .unwrap_or_default();
+        let look_up = async move {
+            let mut failures = Vec::new();
+            for (name, port, ipv4) in names {
+                if let Err(sentence) = resolver.look_up(&name, port, ipv4).await {
+                    failures.push(Problem { code: "name_not_resolved".to_owned(), sentence });
+                }
+            }
+            failures
+        };
+        Box::pin(look_up.into_actor(self).map(|failures, _, _| {
+            let mut problems = problems;
+            problems.extend(failures);
+            problems
+        }))
+    }
+}
+
+impl Handler<Go> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, Go { run, begin }: Go, context: &mut Self::Context) {
+        let wait = begin.saturating_duration_since(Instant::now());
+        context.run_later(wait, move |shard, _| shard.go(run, begin));
+    }
+}
+
+impl Handler<Stop> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, Stop { run }: Stop, _: &mut Self::Context) {
+        self.stop(run);
+    }
+}
+
+impl Handler<GroupOver> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, GroupOver { run, group }: GroupOver, _: &mut Self::Context) {
+        if let Some(running) = self.runs.get_mut(&run) {
+            running.open_groups.remove(&group);
+        }
+        self.end_if_over(run);
+    }
+}
+
+impl Handler<ForStream> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, message: ForStream, _: &mut Self::Context) {
+        let ForStream { number, endpoint, input } = message;
+        let of_number = |running: &&Running| running.run.plan.number == number;
+        if let Some(running) = self.runs.values().find(of_number) {
+            running.run.hear(endpoint, input);
+        }
+    }
+}

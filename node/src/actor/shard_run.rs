@@ -1,0 +1,240 @@
+//! What all endpoints of one run on one shard share: sockets, routing, timers, the open second and
+//! the way to the media thread. One thread only, so plain cells suffice.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use rustc_hash::{FxHashMap, FxHashSet};
+use shared::bus::Bus;
+use shared::id::EndpointIndex;
+use shared::metric::MetricId;
+use shared::phase::Phase;
+use shared::wire::{Report, encode, report_subject};
+use sip::wire::{Message, Method, ResponseWriter};
+
+use super::endpoint::{EndpointActor, Hear};
+use super::plan::RunPlan;
+use super::timers::Timers;
+use crate::core::endpoint::Input;
+use crate::core::meter::SourceSecond;
+use crate::net::media::{ShardMedia, StreamId};
+use crate::net::sip::{Arrival, Demux, Route, SipIo};
+
+/// One run on one shard.
+pub(super) struct ShardRun {
+    pub(super) plan: Arc<RunPlan>,
+    pub(super) shard: usize,
+    pub(super) begin: Cell<Instant>,
+    pub(super) io: SipIo,
+    pub(super) media: ShardMedia,
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) demux: RefCell<Demux>,
+    pub(super) timers: RefCell<Timers>,
+    pub(super) sheet: RefCell<Sheet>,
+    pub(super) endpoints: RefCell<FxHashMap<u32, Addr<EndpointActor>>>,
+    pub(super) receivers: RefCell<Receivers>,
+}
+
+/// The open second.
+#[derive(Default)]
+pub(super) struct Sheet {
+    pub(super) second: u32,
+    pub(super) phases: FxHashMap<u32, Phase>,
+    pub(super) closing: SourceSecond,
+    pub(super) drops_told: u64,
+    pub(super) refused_told: u64,
+}
+
+/// Endpoints that take calls addressed to nobody in particular, by their SIP port.
+#[derive(Default)]
+pub(super) struct Receivers {
+    ready: FxHashMap<SocketAddr, Vec<u32>>,
+    busy: FxHashSet<u32>,
+    next: usize,
+}
+
+impl Receivers {
+    pub(super) fn add(&mut self, local: SocketAddr, slot: u32) {
+        self.ready.entry(local).or_default().push(slot);
+    }
+
+    pub(super) fn remove(&mut self, local: SocketAddr, slot: u32) {
+        if let Some(slots) = self.ready.get_mut(&local) {
+            slots.retain(|other| *other != slot);
+        }
+        self.busy.remove(&slot);
+    }
+
+    pub(super) fn set_busy(&mut self, slot: u32, busy: bool) {
+        if busy {
+            self.busy.insert(slot);
+        } else {
+            self.busy.remove(&slot);
+        }
+    }
+
+    /// The next free one in turn.
+    fn take(&mut self, local: SocketAddr) -> Option<u32> {
+        let slots = self.ready.get(&local)?;
+        let start = self.next;
+        let found = (0..slots.len())
+            .map(|step| (start + step) % slots.len())
+            .find(|at| slots.get(*at).is_some_and(|slot| !self.busy.contains(slot)))?;
+        self.next = found + 1;
+        let slot = *slots.get(found)?;
+        self.busy.insert(slot);
+        Some(slot)
+    }
+}
+
+impl ShardRun {
+    /// Time since the run's begin.
+    pub(super) fn elapsed(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.begin.get())
+    }
+
+    pub(super) fn sample(&self, endpoint: EndpointIndex, metric: MetricId, value: f32) {
+        self.sheet.borrow_mut().closing.samples.push((endpoint, metric, value));
+    }
+
+    pub(super) fn phase(&self, endpoint: EndpointIndex, phase: Phase) {
+        self.sheet.borrow_mut().phases.insert(endpoint.0, phase);
+    }
+
+    pub(super) fn count_refused(&self) {
+        self.sheet.borrow_mut().closing.refused += 1;
+    }
+
+    /// Names a stream so that its end finds the way back through threads.
+    pub(super) fn stream_id(&self, endpoint: EndpointIndex, call: u32) -> StreamId {
+        let run = u64::from(self.plan.number) << 52;
+        let shard = (self.shard as u64 & 0xff) << 44;
+        StreamId(run | shard | u64::from(endpoint.0) << 16 | u64::from(call & 0xffff))
+    }
+
+    /// Publishes to the coordinator; what the bus refuses is counted and told in the log.
+    pub(super) fn publish(&self, report: &Report) {
+        publish(&*self.bus, &self.plan.node, report);
+    }
+
+    /// Closes the open second and begins `next`. Endpoints that are over had their last row.
+    pub(super) fn close_second(&self, next: u32) -> SourceSecond {
+        let counts = self.io.counts();
+        let mut sheet = self.sheet.borrow_mut();
+        let mut closed = std::mem::take(&mut sheet.closing);
+        closed.second = sheet.second;
+        closed.phases = sheet
+            .phases
+            .iter()
+            .map(|(endpoint, phase)| (EndpointIndex(*endpoint), *phase))
+            .collect();
+        closed.phases.sort_unstable_by_key(|(endpoint, _)| *endpoint);
+        closed.socket_drops += counts.kernel_drops.saturating_sub(sheet.drops_told);
+        closed.refused += counts.refused.saturating_sub(sheet.refused_told);
+        sheet.drops_told = sheet.drops_told.max(counts.kernel_drops);
+        sheet.refused_told = counts.refused;
+        sheet.phases.retain(|_, phase| *phase != Phase::Closed);
+        sheet.second = next;
+        closed
+    }
+
+    /// Fires every endpoint timer that is due.
+    pub(super) fn fire_timers(&self, now: Instant) {
+        loop {
+            let due = self.timers.borrow_mut().pop_due(now);
+            let Some((slot, at)) = due else { return };
+            let late = now.saturating_duration_since(at);
+            let late_us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+            self.sheet.borrow_mut().closing.timer_late_us.record(late_us);
+            self.hear(slot, Input::Timeout);
+        }
+    }
+
+    /// Hands an input to an endpoint. A full mailbox refuses it; timers are armed anew by then.
+    pub(super) fn hear(&self, slot: u32, input: Input) {
+        let endpoint = self.endpoints.borrow().get(&slot).cloned();
+        if let Some(endpoint) = endpoint
+            && endpoint.try_send(Hear(input)).is_err()
+        {
+            self.count_refused();
+            let soon = Instant::now() + RETRY;
+            self.timers.borrow_mut().arm(slot, Some(soon));
+        }
+    }
+
+    /// Brings what came from the network to its endpoint.
+    pub(super) fn deliver(&self, arrival: Arrival) {
+        match arrival {
+            Arrival::Message { local, message, from, transport } => {
+                let route = self.demux.borrow().route(&message);
+                let slot = match route {
+                    Route::Slot(slot) => slot,
+                    Route::AnyReceiver => {
+                        let Some(slot) = self.receivers.borrow_mut().take(local) else {
+                            self.refuse(local, &message, from, transport, 486);
+                            return;
+                        };
+                        if !self.demux.borrow_mut().claim(message.call_id(), slot) {
+                            self.count_refused();
+                        }
+                        slot
+                    }
+                    Route::Nobody => {
+                        let code = if message.to_tag().is_some() { 481 } else { 404 };
+                        self.refuse(local, &message, from, transport, code);
+                        return;
+                    }
+                    Route::Stray => return,
+                };
+                self.hear(slot, Input::Sip { message, from, transport });
+            }
+            Arrival::Unreachable { slot: Some(slot), to, error } => {
+                self.hear(slot, Input::TransportError { to, error });
+            }
+            // The kernel did not give the message back: every timer will find out by itself.
+            Arrival::Unreachable { slot: None, .. } => {}
+        }
+    }
+
+    /// Answers a request that no endpoint is for, without keeping state (RFC 3261 §8.2.7).
+    fn refuse(
+        &self,
+        local: SocketAddr,
+        message: &Message,
+        from: SocketAddr,
+        transport: sip::ua::Transport,
+        code: u16,
+    ) {
+        if matches!(message.method(), Some(Method::Ack)) {
+            return;
+        }
+        let answer = ResponseWriter::to(message, code, sip::wire::reason_phrase(code)).finish();
+        let to = sip::ua::Destination { host: sip::ua::HostPort::Ip(from), transport };
+        if self.io.send(local, u32::MAX, &to, &answer).is_err() {
+            self.count_refused();
+        }
+    }
+}
+
+/// Publishes to the coordinator; a refused report is an error that the coordinator cannot see.
+pub(super) fn publish(bus: &dyn Bus, node: &shared::id::NodeId, report: &Report) {
+    match encode(report) {
+        Ok(payload) => {
+            let published = bus.publish(&report_subject(node), payload);
+            if published.refused > 0 {
+                tracing::error!(%node, "the coordinator's queue is full: a report was lost");
+            }
+        }
+        Err(error) => tracing::error!(%node, %error, "a report could not be encoded"),
+    }
+}
+
+/// A timer that met a full mailbox comes again after this.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// Shared by actors of one thread.
+pub(super) type Run = Rc<ShardRun>;

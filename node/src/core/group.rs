@@ -1,0 +1,360 @@
+//! Pacing and pairing of one group's endpoints on one shard: who begins when, and that a caller
+//! never dials before its callee is registered or known to have failed.
+//!
+//! Owns no endpoint and no clock; all times count from the run's begin.
+//! Source: PRODUCT §3.
+
+use std::collections::{BinaryHeap, VecDeque};
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+/// What a group's endpoints wait for before they dial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pairing {
+    /// They never dial.
+    NoCalls,
+    /// A fixed URI: as soon as they are ready.
+    Uri(String),
+    /// The endpoint of the same place in another group.
+    Callee,
+}
+
+/// The schedule of a group.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// Endpoints of the whole group, on all nodes and shards.
+    pub group_count: u32,
+    /// The period they begin over.
+    pub buildup: Duration,
+}
+
+impl Pace {
+    /// When the endpoint at `place` is due to begin: evenly over the buildup, the first at once.
+    #[must_use]
+    pub fn begins_at(&self, place: u32) -> Duration {
+        let count = u128::from(self.group_count.max(1));
+        let nanos = self.buildup.as_nanos() * u128::from(place) / count;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+/// What happened to a member or to a member's callee.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// A member is registered (or needs no registration) and can be called at `uri`.
+    Ready {
+        /// Place in the group.
+        place: u32,
+        /// Where it can be called.
+        uri: String,
+    },
+    /// A member has ended, however it ended.
+    Ended {
+        /// Place in the group.
+        place: u32,
+        /// Why it can never be called, if it had not become ready.
+        reason: String,
+    },
+    /// The callee of this place is ready at `uri`.
+    CalleeReady {
+        /// Place in both groups.
+        place: u32,
+        /// Where to call it.
+        uri: String,
+    },
+    /// The callee of this place will never be ready.
+    CalleeFailed {
+        /// Place in both groups.
+        place: u32,
+        /// Why.
+        reason: String,
+    },
+    /// The run is being stopped: nobody begins or dials any more.
+    Stop,
+}
+
+/// What the shell does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Start the endpoint: it registers, or is ready at once.
+    Begin {
+        /// Place in the group.
+        place: u32,
+        /// When it was due.
+        due: Duration,
+    },
+    /// Let it call.
+    Dial {
+        /// Place in the group.
+        place: u32,
+        /// Whom.
+        target: String,
+        /// When it was due: the later of its own and its callee's readiness.
+        due: Duration,
+    },
+    /// Tell it that its callee failed: there will be no call.
+    NoCallee {
+        /// Place in the group.
+        place: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Tell the calling group that this place is ready.
+    TellCaller {
+        /// Place in both groups.
+        place: u32,
+        /// Where to call; or why never.
+        readiness: Result<String, String>,
+    },
+    /// An endpoint that never began is over: the run was stopped first.
+    NeverBegan {
+        /// Place in the group.
+        place: u32,
+    },
+    /// Ask the endpoint to end.
+    Stop {
+        /// Place in the group.
+        place: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Begun,
+    Ready,
+    Dialed,
+    Over,
+}
+
+struct Member {
+    state: State,
+    was_ready: bool,
+    callee: Option<Result<String, String>>,
+}
+
+/// Paces and pairs one group's endpoints on one shard.
+pub struct GroupCore {
+    pairing: Pairing,
+    has_callers: bool,
+    members: FxHashMap<u32, Member>,
+    due: BinaryHeap<Reverse<(Duration, u32)>>,
+    stopping: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl GroupCore {
+    /// A group with these places. `has_callers`: another group of ours calls it.
+    #[must_use]
+    pub fn new(pairing: Pairing, has_callers: bool, pace: &Pace, places: &[u32]) -> Self {
+        let member = |_: &u32| Member { state: State::Waiting, was_ready: false, callee: None };
+        Self {
+            pairing,
+            has_callers,
+            members: places.iter().map(|place| (*place, member(place))).collect(),
+            due: places.iter().map(|place| Reverse((pace.begins_at(*place), *place))).collect(),
+            stopping: false,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input; drain [`Self::poll`] after it.
+    pub fn handle(&mut self, elapsed: Duration, input: Input) {
+        match input {
+            Input::Tick => self.begin_due(elapsed),
+            Input::Ready { place, uri } => self.ready(elapsed, place, uri),
+            Input::Ended { place, reason } => self.ended(place, reason),
+            Input::CalleeReady { place, uri } => self.callee(elapsed, place, Ok(uri)),
+            Input::CalleeFailed { place, reason } => self.callee(elapsed, place, Err(reason)),
+            Input::Stop => self.stop(),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Tick`] is wanted next, counted from the run's begin.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        if self.stopping {
+            return None;
+        }
+        self.due.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// True once every member is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.members.values().all(|member| member.state == State::Over)
+    }
+
+    fn begin_due(&mut self, elapsed: Duration) {
+        while let Some(Reverse((due, place))) = self.due.peek().copied() {
+            if self.stopping || due > elapsed {
+                return;
+            }
+            self.due.pop();
+            if let Some(member) = self.members.get_mut(&place)
+                && member.state == State::Waiting
+            {
+                member.state = State::Begun;
+                self.outputs.push_back(Output::Begin { place, due });
+            }
+        }
+    }
+
+    fn ready(&mut self, elapsed: Duration, place: u32, uri: String) {
+        let Some(member) = self.members.get_mut(&place) else { return };
+        if member.state != State::Begun {
+            return;
+        }
+        member.state = State::Ready;
+        member.was_ready = true;
+        if self.has_callers {
+            self.outputs.push_back(Output::TellCaller { place, readiness: Ok(uri) });
+        }
+        self.try_dial(elapsed, place);
+    }
+
+    fn ended(&mut self, place: u32, reason: String) {
+        let Some(member) = self.members.get_mut(&place) else { return };
+        if member.state == State::Over {
+            return;
+        }
+        member.state = State::Over;
+        if self.has_callers && !member.was_ready {
+            self.outputs.push_back(Output::TellCaller { place, readiness: Err(reason) });
+        }
+    }
+
+    fn callee(&mut self, elapsed: Duration, place: u32, readiness: Result<String, String>) {
+        let Some(member) = self.members.get_mut(&place) else { return };
+        member.callee = Some(readiness);
+        self.try_dial(elapsed, place);
+    }
+
+    fn try_dial(&mut self, elapsed: Duration, place: u32) {
+        let Some(member) = self.members.get_mut(&place) else { return };
+        if member.state != State::Ready || self.stopping {
+            return;
+        }
+        let readiness = match &self.pairing {
+            Pairing::NoCalls => return,
+            Pairing::Uri(uri) => Ok(uri.clone()),
+            Pairing::Callee => match member.callee.take() {
+                Some(readiness) => readiness,
+                None => return,
+            },
+        };
+        member.state = State::Dialed;
+        self.outputs.push_back(match readiness {
+            Ok(target) => Output::Dial { place, target, due: elapsed },
+            Err(reason) => Output::NoCallee { place, reason },
+        });
+    }
+
+    fn stop(&mut self) {
+        if self.stopping {
+            return;
+        }
+        self.stopping = true;
+        self.due.clear();
+        let mut places: Vec<u32> = self.members.keys().copied().collect();
+        places.sort_unstable();
+        for place in places {
+            let Some(member) = self.members.get_mut(&place) else { continue };
+            match member.state {
+                State::Waiting => {
+                    member.state = State::Over;
+                    self.outputs.push_back(Output::NeverBegan { place });
+                }
+                State::Begun | State::Ready | State::Dialed => {
+                    self.outputs.push_back(Output::Stop { place });
+                }
+                State::Over => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(group: &mut GroupCore) -> Vec<Output> {
+        std::iter::from_fn(|| group.poll()).collect()
+    }
+
+    fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn endpoints_begin_evenly_over_the_buildup() {
+        let pace = Pace { group_count: 4, buildup: Duration::from_secs(2) };
+        let mut group = GroupCore::new(Pairing::NoCalls, false, &pace, &[0, 1, 2, 3]);
+        group.handle(at(0), Input::Tick);
+        assert_eq!(drain(&mut group), [Output::Begin { place: 0, due: at(0) }]);
+        assert_eq!(group.next_deadline(), Some(at(500)));
+        group.handle(at(1_000), Input::Tick);
+        let due: Vec<_> = drain(&mut group);
+        assert_eq!(
+            due,
+            [Output::Begin { place: 1, due: at(500) }, Output::Begin { place: 2, due: at(1_000) }]
+        );
+    }
+
+    #[test]
+    fn a_caller_waits_for_its_callee_whichever_comes_first() {
+        let pace = Pace { group_count: 2, buildup: Duration::ZERO };
+        let mut group = GroupCore::new(Pairing::Callee, false, &pace, &[0, 1]);
+        group.handle(at(0), Input::Tick);
+        drain(&mut group);
+        group.handle(at(5), Input::Ready { place: 0, uri: "sip:a".into() });
+        assert_eq!(drain(&mut group), []);
+        group.handle(at(9), Input::CalleeReady { place: 0, uri: "sip:b".into() });
+        assert_eq!(
+            drain(&mut group),
+            [Output::Dial { place: 0, target: "sip:b".into(), due: at(9) }]
+        );
+        group.handle(at(9), Input::CalleeFailed { place: 1, reason: "403".into() });
+        group.handle(at(10), Input::Ready { place: 1, uri: "sip:c".into() });
+        assert_eq!(drain(&mut group), [Output::NoCallee { place: 1, reason: "403".into() }]);
+    }
+
+    #[test]
+    fn a_callee_that_ends_before_it_was_ready_is_a_known_failure() {
+        let pace = Pace { group_count: 1, buildup: Duration::ZERO };
+        let mut group = GroupCore::new(Pairing::NoCalls, true, &pace, &[0]);
+        group.handle(at(0), Input::Tick);
+        drain(&mut group);
+        group.handle(at(5), Input::Ended { place: 0, reason: "401".into() });
+        assert_eq!(
+            drain(&mut group),
+            [Output::TellCaller { place: 0, readiness: Err("401".into()) }]
+        );
+        assert!(group.is_over());
+    }
+
+    #[test]
+    fn a_stop_ends_those_that_never_began_and_asks_the_others() {
+        let pace = Pace { group_count: 2, buildup: Duration::from_secs(10) };
+        let mut group = GroupCore::new(Pairing::NoCalls, false, &pace, &[0, 1]);
+        group.handle(at(0), Input::Tick);
+        drain(&mut group);
+        group.handle(at(100), Input::Stop);
+        assert_eq!(
+            drain(&mut group),
+            [Output::Stop { place: 0 }, Output::NeverBegan { place: 1 }]
+        );
+        assert_eq!(group.next_deadline(), None);
+        group.handle(at(200), Input::Ended { place: 0, reason: String::new() });
+        assert!(group.is_over());
+    }
+}
