@@ -16,6 +16,8 @@
 mod config;
 mod core;
 mod error;
+#[cfg(test)]
+mod fake;
 mod stats;
 
 mod shell;
