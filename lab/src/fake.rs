@@ -39,8 +39,11 @@ impl Ua {
         address: SocketAddr,
         lab: SocketAddr,
     ) -> Self {
-        let credentials =
-            Credentials { username: user.into(), password: password.into(), realm: None };
+        let credentials = Credentials {
+            username: user.into(),
+            password: password.into(),
+            realm: None,
+        };
         Self {
             user: user.to_owned(),
             address,
@@ -64,7 +67,10 @@ impl Ua {
     /// A REGISTER for `expires` seconds, authenticated as far as challenges are known.
     pub(crate) fn register(&mut self, expires: u32) -> Bytes {
         let contact = self.contact();
-        self.register_with(vec![(Name::Contact, contact), (Name::Expires, expires.to_string())])
+        self.register_with(vec![
+            (Name::Contact, contact),
+            (Name::Expires, expires.to_string()),
+        ])
     }
 
     pub(crate) fn register_with(&mut self, mut headers: Vec<(Name, String)>) -> Bytes {
@@ -88,10 +94,22 @@ impl Ua {
     pub(crate) fn invite(&mut self, callee: &str, call_id: &str, sdp: Option<&[u8]>) -> Bytes {
         let uri = format!("sip:{callee}@{}", self.lab);
         let mut headers = vec![(Name::Contact, self.contact())];
-        headers.extend(self.digest.authorize(&Method::Invite, &uri, sdp.unwrap_or_default()));
+        headers.extend(
+            self.digest
+                .authorize(&Method::Invite, &uri, sdp.unwrap_or_default()),
+        );
         let cseq = self.next_cseq();
         let method = Method::Invite;
-        self.request(&Ask { method, uri, to: callee, to_tag: None, call_id, cseq, headers, sdp })
+        self.request(&Ask {
+            method,
+            uri,
+            to: callee,
+            to_tag: None,
+            call_id,
+            cseq,
+            headers,
+            sdp,
+        })
     }
 
     /// Any request; the branch follows Call-ID, CSeq and (for ACK to 2xx) the method.
@@ -105,12 +123,21 @@ impl Ua {
     }
 
     pub(crate) fn request_with_branch(&self, ask: &Ask<'_>, branch: &str) -> Bytes {
-        let to_tag = ask.to_tag.map(|tag| format!(";tag={tag}")).unwrap_or_default();
-        let via = format!("SIP/2.0/{} {};rport;branch={branch}", self.transport, self.address);
+        let to_tag = ask
+            .to_tag
+            .map(|tag| format!(";tag={tag}"))
+            .unwrap_or_default();
+        let via = format!(
+            "SIP/2.0/{} {};rport;branch={branch}",
+            self.transport, self.address
+        );
         let mut writer = RequestWriter::new(&ask.method, &ask.uri)
             .header(Name::Via, via)
             .header(Name::MaxForwards, "70")
-            .header(Name::From, format!("<sip:{}@{}>;tag=tag-{}", self.user, self.lab, self.user))
+            .header(
+                Name::From,
+                format!("<sip:{}@{}>;tag=tag-{}", self.user, self.lab, self.user),
+            )
             .header(Name::To, format!("<sip:{}@{}>{to_tag}", ask.to, self.lab))
             .header(Name::CallId, ask.call_id)
             .cseq(ask.cseq, &ask.method);
@@ -136,9 +163,21 @@ impl Ua {
         };
         let contact = text(peer.header(Name::Contact).unwrap());
         let uri = contact.trim_matches(['<', '>']).to_owned();
-        let headers = routes.into_iter().map(|route| (Name::Route, route)).collect();
+        let headers = routes
+            .into_iter()
+            .map(|route| (Name::Route, route))
+            .collect();
         let (call_id, to_tag) = (peer.call_id(), Some(to_tag.as_str()));
-        self.request(&Ask { method, uri, to, to_tag, call_id, cseq, headers, sdp: None })
+        self.request(&Ask {
+            method,
+            uri,
+            to,
+            to_tag,
+            call_id,
+            cseq,
+            headers,
+            sdp: None,
+        })
     }
 
     /// A response of this end.
@@ -154,7 +193,11 @@ impl Ua {
     }
 
     pub(crate) fn contact(&self) -> String {
-        let transport = if self.transport == "TCP" { ";transport=tcp" } else { "" };
+        let transport = if self.transport == "TCP" {
+            ";transport=tcp"
+        } else {
+            ""
+        };
         format!("<sip:ep-{}@{}{transport}>", self.user, self.address)
     }
 }

@@ -239,3 +239,6 @@ const INBOX: usize = 16_384;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Attempts to find one port for both transports.
 const PORT_TRIES: u32 = 20;
+
+#[cfg(test)]
+mod tests;
