@@ -12,3 +12,6 @@ pub use check::{Malformed, check};
 pub use interval::Interval;
 pub use read::{Item, read};
 pub use write::{Bye, OwnReport, Reference, write};
+
+#[cfg(test)]
+mod tests;

@@ -7,16 +7,13 @@ use ::rtcp::extended_report::{
     DLRRReport, DLRRReportBlock, ExtendedReport, ReceiverReferenceTimeReportBlock,
     VoIPMetricsReportBlock,
 };
-use ::rtcp::goodbye::Goodbye;
 use ::rtcp::packet::Packet;
 use ::rtcp::receiver_report::ReceiverReport;
 use ::rtcp::reception_report::ReceptionReport;
 use ::rtcp::sender_report::SenderReport;
-use ::rtcp::source_description::{
-    SdesType, SourceDescription, SourceDescriptionChunk, SourceDescriptionItem,
-};
-use bytes::Bytes;
 use webrtc_util::marshal::{Marshal, MarshalSize};
+
+use super::check::{GOODBYE, SOURCE_DESCRIPTION};
 
 /// Everything that one compound of ours can say.
 #[derive(Debug, Default)]
@@ -95,7 +92,7 @@ pub fn write(report: OwnReport<'_>, buf: &mut [u8]) -> Option<usize> {
             &mut at,
         )?,
     }
-    append(&description(ssrc, cname), buf, &mut at)?;
+    append_description(ssrc, cname, buf, &mut at)?;
     let mut blocks: Vec<Box<dyn Packet + Send + Sync>> = Vec::new();
     if let Some(ntp_timestamp) = reference_ntp {
         blocks.push(Box::new(ReceiverReferenceTimeReportBlock { ntp_timestamp }));
@@ -122,34 +119,43 @@ pub fn write(report: OwnReport<'_>, buf: &mut [u8]) -> Option<usize> {
         )?;
     }
     if bye == Bye::Leave {
-        append(
-            &Goodbye {
-                sources: vec![ssrc],
-                reason: Bytes::new(),
-            },
-            buf,
-            &mut at,
-        )?;
+        append_goodbye(ssrc, buf, &mut at)?;
     }
     Some(at)
 }
 
-fn description(ssrc: u32, cname: &str) -> SourceDescription {
+/// SDES with the CNAME and BYE are written here: the `rtcp` crate pads a BYE by 3 octets and ends
+/// an SDES chunk with an octet that is not null, both against RFC 3550 §6.4.1, §6.5.
+fn append_description(ssrc: u32, cname: &str, buf: &mut [u8], at: &mut usize) -> Option<()> {
     let name = cname
         .as_bytes()
         .get(..SDES_TEXT_MAX)
         .unwrap_or(cname.as_bytes());
-    let text = Bytes::copy_from_slice(name);
-    let items = vec![SourceDescriptionItem {
-        sdes_type: SdesType::SdesCname,
-        text,
-    }];
-    SourceDescription {
-        chunks: vec![SourceDescriptionChunk {
-            source: ssrc,
-            items,
-        }],
-    }
+    // SSRC, item head, name, at least one null octet.
+    let words = (4 + 2 + name.len() + 1).div_ceil(4);
+    let room = buf.get_mut(*at..*at + 4 + words * 4)?;
+    room.fill(0);
+    let (head, item) = room.split_at_mut(10);
+    head.copy_from_slice(
+        &[
+            [0x81, SOURCE_DESCRIPTION, 0, words as u8].as_slice(),
+            &ssrc.to_be_bytes(),
+            &[SDES_CNAME, name.len() as u8],
+        ]
+        .concat(),
+    );
+    item.get_mut(..name.len())?.copy_from_slice(name);
+    *at += 4 + words * 4;
+    Some(())
+}
+
+fn append_goodbye(ssrc: u32, buf: &mut [u8], at: &mut usize) -> Option<()> {
+    let room = buf.get_mut(*at..*at + 8)?;
+    let (head, source) = room.split_at_mut(4);
+    head.copy_from_slice(&[0x81, GOODBYE, 0, 1]);
+    source.copy_from_slice(&ssrc.to_be_bytes());
+    *at += 8;
+    Some(())
 }
 
 fn append<P: Marshal + MarshalSize>(packet: &P, buf: &mut [u8], at: &mut usize) -> Option<()> {
@@ -162,3 +168,4 @@ fn append<P: Marshal + MarshalSize>(packet: &P, buf: &mut [u8], at: &mut usize) 
 
 /// The length of an SDES item is one octet (RFC 3550 §6.5).
 const SDES_TEXT_MAX: usize = 255;
+const SDES_CNAME: u8 = 1;

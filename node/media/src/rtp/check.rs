@@ -155,3 +155,6 @@ const FIXED_HEADER: usize = 12;
 const RTCP_HEADER: usize = 4;
 const ONE_BYTE: u16 = 0xBEDE;
 const TWO_BYTE: u16 = 0x1000;
+
+#[cfg(test)]
+mod tests;

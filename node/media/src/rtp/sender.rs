@@ -213,3 +213,6 @@ impl Sender {
 
 /// A header without CSRCs and extensions.
 pub const HEADER_LENGTH: usize = 12;
+
+#[cfg(test)]
+mod tests;
