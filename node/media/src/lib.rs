@@ -10,3 +10,6 @@ pub mod sdp;
 pub mod source;
 mod seeded;
 pub mod stream;
+
+#[cfg(test)]
+mod torture;
