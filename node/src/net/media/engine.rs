@@ -159,6 +159,10 @@ fn prepare_thread(thread: usize, pin: bool) {
     if let Err(errno) = super::sys::sharpen_timers() {
         tracing::warn!(%errno, "timers of a media thread stay up to 50 µs late");
     }
+    // Without the privilege, signalling and media share the cores as equals.
+    if let Err(errno) = super::sys::prefer_this_thread() {
+        tracing::debug!(%errno, "media threads have no precedence");
+    }
     if pin && let Err(errno) = pin_to_core(thread) {
         tracing::warn!(%errno, thread, "a media thread could not be kept on one core");
     }

@@ -78,6 +78,15 @@ pub fn sharpen_timers() -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
+/// Puts the calling thread before ordinary ones. Needs CAP_SYS_NICE or a raised RLIMIT_NICE.
+pub fn prefer_this_thread() -> Result<(), Errno> {
+    const NICE: libc::c_int = -10;
+    // SAFETY: setpriority takes integers and touches no memory of ours; on Linux "process" 0 is the
+    // calling thread (setpriority(2), "C library/kernel differences").
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+    Errno::result(result).map(drop)
+}
+
 /// A socket address as the kernel wants it, made once per stream.
 #[derive(Clone, Copy)]
 pub enum RawAddress {
