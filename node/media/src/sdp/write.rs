@@ -91,7 +91,8 @@ pub(super) fn audio(
     for format in formats {
         attributes(text, *format);
     }
-    // RFC 5761 §5.1.1: an offer that multiplexes still says where RTCP goes without it.
+    // With one port there is one socket: a peer that does not multiplex sends its RTCP there all
+    // the same, where it is told apart by its type (RFC 5761 §4).
     let rtcp_port = if rtcp_mux {
         local.rtp_port
     } else {
