@@ -46,7 +46,10 @@ struct DeathGuard {
 impl Drop for DeathGuard {
     fn drop(&mut self) {
         if !self.ended {
-            let told = Told::Died { place: self.place, panicked: std::thread::panicking() };
+            let told = Told::Died {
+                place: self.place,
+                panicked: std::thread::panicking(),
+            };
             // One message in an endpoint's life: bounded by design.
             self.group.do_send(told);
         }
@@ -67,9 +70,15 @@ impl EndpointActor {
     ) -> Addr<Self> {
         let now = Instant::now();
         let slot = spec.index.0;
-        let guard = DeathGuard { group: group.clone(), place: spec.place, ended: false };
+        let guard = DeathGuard {
+            group: group.clone(),
+            place: spec.place,
+            ended: false,
+        };
         let contact = spec.ua.contact_user.clone();
-        run.demux.borrow_mut().add(slot, contact, spec.ua.user.clone());
+        run.demux
+            .borrow_mut()
+            .add(slot, contact, spec.ua.user.clone());
         let actor = Self {
             place: spec.place,
             slot,
@@ -96,7 +105,10 @@ impl EndpointActor {
                 self.core.handle(now, answer);
             }
         }
-        self.run.timers.borrow_mut().arm(self.slot, self.core.next_deadline());
+        self.run
+            .timers
+            .borrow_mut()
+            .arm(self.slot, self.core.next_deadline());
     }
 
     /// Performs one output; some have an answer at once.
@@ -118,10 +130,21 @@ impl EndpointActor {
                 return Some(Input::Reserved { call, ports });
             }
             Output::StartMedia(start) => return self.start_media(*start),
-            Output::RedirectMedia { call, remote_rtp, remote_rtcp, send, receive } => {
+            Output::RedirectMedia {
+                call,
+                remote_rtp,
+                remote_rtcp,
+                send,
+                receive,
+            } => {
                 let id = self.run.stream_id(self.core.index(), call);
-                let spec =
-                    RedirectSpec { remote_rtp, remote_rtcp, remote_ssrc: None, send, receive };
+                let spec = RedirectSpec {
+                    remote_rtp,
+                    remote_rtcp,
+                    remote_ssrc: None,
+                    send,
+                    receive,
+                };
                 if self.run.media.redirect(id, spec).is_err() {
                     self.run.count_refused();
                 }
@@ -131,7 +154,10 @@ impl EndpointActor {
                 if self.role == Role::Receiver || self.role == Role::Partner {
                     self.run.receivers.borrow_mut().add(self.local, self.slot);
                 }
-                self.group.do_send(Told::Ready { place: self.place, uri });
+                self.group.do_send(Told::Ready {
+                    place: self.place,
+                    uri,
+                });
             }
             Output::ClaimCallId { call_id, claimed } => self.claim(&call_id, claimed),
             Output::Sample(metric, value) => self.run.sample(self.core.index(), metric, value),
@@ -139,9 +165,16 @@ impl EndpointActor {
             Output::Ended { report, trace } => {
                 self.guard.ended = true;
                 self.run.demux.borrow_mut().remove(self.slot, &self.user);
-                self.run.receivers.borrow_mut().remove(self.local, self.slot);
+                self.run
+                    .receivers
+                    .borrow_mut()
+                    .remove(self.local, self.slot);
                 self.run.endpoints.borrow_mut().remove(&self.slot);
-                self.group.do_send(Told::Ended { place: self.place, report, trace });
+                self.group.do_send(Told::Ended {
+                    place: self.place,
+                    report,
+                    trace,
+                });
                 context.stop();
             }
         }
@@ -153,9 +186,17 @@ impl EndpointActor {
         let reservation = self
             .run
             .media
-            .reserve(group.sockets, self.local.ip(), group.rtcp_mux, group.dscp_rtp)
+            .reserve(
+                group.sockets,
+                self.local.ip(),
+                group.rtcp_mux,
+                group.dscp_rtp,
+            )
             .map_err(|error| error.to_string())?;
-        let ports = LocalPorts { rtp: reservation.rtp, rtcp: reservation.rtcp };
+        let ports = LocalPorts {
+            rtp: reservation.rtp,
+            rtcp: reservation.rtcp,
+        };
         self.reservation = Some((call, reservation));
         Ok(ports)
     }
@@ -175,12 +216,19 @@ impl EndpointActor {
             stream: start.stream,
         };
         let started = self.run.media.start(id, reservation, spec);
-        started.err().map(|error| Input::MediaRefused { call, what: error.to_string() })
+        started.err().map(|error| Input::MediaRefused {
+            call,
+            what: error.to_string(),
+        })
     }
 
     fn stop_media(&mut self, call: u32) {
         // Ports that never carried a stream are given back by dropping their reservation.
-        if self.reservation.take_if(|(reserved, _)| *reserved == call).is_some() {
+        if self
+            .reservation
+            .take_if(|(reserved, _)| *reserved == call)
+            .is_some()
+        {
             return;
         }
         let id = self.run.stream_id(self.core.index(), call);

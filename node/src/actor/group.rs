@@ -25,7 +25,11 @@ pub(super) enum Told {
     /// It can be called.
     Ready { place: u32, uri: String },
     /// It is over.
-    Ended { place: u32, report: Box<EndpointReport>, trace: Option<Box<Trace>> },
+    Ended {
+        place: u32,
+        report: Box<EndpointReport>,
+        trace: Option<Box<Trace>>,
+    },
     /// Its actor is gone without a report.
     Died { place: u32, panicked: bool },
 }
@@ -39,9 +43,15 @@ pub(super) enum GroupMessage {
     /// The run's begin is fixed: start pacing.
     Go,
     /// Which groups call this one, and which it calls.
-    Peers { callers: Vec<Addr<GroupActor>>, callee: Option<Addr<GroupActor>> },
+    Peers {
+        callers: Vec<Addr<GroupActor>>,
+        callee: Option<Addr<GroupActor>>,
+    },
     /// The callee at this place is known.
-    Callee { place: u32, readiness: Result<String, String> },
+    Callee {
+        place: u32,
+        readiness: Result<String, String>,
+    },
     /// The caller at this place is over.
     CallerOver { place: u32 },
     /// Time has passed.
@@ -96,7 +106,10 @@ impl GroupActor {
                 Pairing::NoCalls
             }
         };
-        let pace = Pace { group_count: group.count, buildup: plan.test.buildup.duration() };
+        let pace = Pace {
+            group_count: group.count,
+            buildup: plan.test.buildup.duration(),
+        };
         let mut places: Vec<u32> = locals.keys().copied().collect();
         places.sort_unstable();
         let has_callers = !plan.callers_of(index).is_empty();
@@ -127,12 +140,17 @@ impl GroupActor {
             context.cancel_future(handle);
         }
         self.tick = self.core.next_deadline().map(|at| {
-            let wait = at.saturating_sub(self.run.elapsed(Instant::now())).max(TICK);
+            let wait = at
+                .saturating_sub(self.run.elapsed(Instant::now()))
+                .max(TICK);
             context.notify_later(GroupMessage::Tick, wait)
         });
         if self.core.is_over() && !self.over_told {
             self.over_told = true;
-            self.shard.do_send(GroupOver { run: self.run.plan.run, group: self.index });
+            self.shard.do_send(GroupOver {
+                run: self.run.plan.run,
+                group: self.index,
+            });
         }
     }
 
@@ -152,7 +170,10 @@ impl GroupActor {
             Output::TellCaller { place, readiness } => {
                 for caller in &self.callers {
                     // One message a place: bounded by the group's size.
-                    caller.do_send(GroupMessage::Callee { place, readiness: readiness.clone() });
+                    caller.do_send(GroupMessage::Callee {
+                        place,
+                        readiness: readiness.clone(),
+                    });
                 }
             }
             Output::NeverBegan { place } => {
@@ -164,20 +185,31 @@ impl GroupActor {
     }
 
     fn build(&mut self, context: &mut Context<Self>, place: u32, due: Instant) {
-        let Some(local) = self.locals.get(&place).copied() else { return };
+        let Some(local) = self.locals.get(&place).copied() else {
+            return;
+        };
         let spec = self.run.plan.endpoint(self.index, place, local);
         let profile = Rc::clone(&self.profile);
         let run = Rc::clone(&self.run);
         let endpoint = EndpointActor::launch(run, context.address(), profile, spec);
         endpoint.do_send(Hear(EndpointInput::Begin { due }));
         let rebuilt = self.members.contains_key(&place);
-        let member = Member { endpoint: Some(endpoint), due, ready: false, rebuilt, over: false };
+        let member = Member {
+            endpoint: Some(endpoint),
+            due,
+            ready: false,
+            rebuilt,
+            over: false,
+        };
         self.members.insert(place, member);
     }
 
     /// One message from us at a time, so the mailbox bound does not matter here.
     fn tell(&self, place: u32, input: EndpointInput) {
-        if let Some(endpoint) = self.members.get(&place).and_then(|member| member.endpoint.as_ref())
+        if let Some(endpoint) = self
+            .members
+            .get(&place)
+            .and_then(|member| member.endpoint.as_ref())
         {
             endpoint.do_send(Hear(input));
         }
@@ -209,7 +241,9 @@ impl GroupActor {
 
     fn died(&mut self, context: &mut Context<Self>, place: u32, panicked: bool) {
         self.run.sheet.borrow_mut().closing.panics += u64::from(panicked);
-        let Some(member) = self.members.get_mut(&place) else { return };
+        let Some(member) = self.members.get_mut(&place) else {
+            return;
+        };
         if member.over {
             return;
         }
@@ -226,12 +260,20 @@ impl GroupActor {
         if let Some(callee) = &self.callee {
             callee.do_send(GroupMessage::CallerOver { place });
         }
-        self.drive(context, Input::Ended { place, reason: reason.to_owned() });
+        self.drive(
+            context,
+            Input::Ended {
+                place,
+                reason: reason.to_owned(),
+            },
+        );
     }
 
     /// The last word on an endpoint that cannot give it itself.
     fn report_without_endpoint(&self, place: u32, outcome: Outcome, reason: &str) {
-        let Some(local) = self.locals.get(&place) else { return };
+        let Some(local) = self.locals.get(&place) else {
+            return;
+        };
         let spec = self.run.plan.endpoint(self.index, place, *local);
         self.run.phase(spec.index, Phase::Closed);
         let report = EndpointReport {
@@ -267,10 +309,16 @@ impl Handler<GroupMessage> for GroupActor {
                 self.callers = callers;
                 self.callee = callee;
             }
-            GroupMessage::Callee { place, readiness: Ok(uri) } => {
+            GroupMessage::Callee {
+                place,
+                readiness: Ok(uri),
+            } => {
                 self.drive(context, Input::CalleeReady { place, uri });
             }
-            GroupMessage::Callee { place, readiness: Err(reason) } => {
+            GroupMessage::Callee {
+                place,
+                readiness: Err(reason),
+            } => {
                 self.drive(context, Input::CalleeFailed { place, reason });
             }
             GroupMessage::CallerOver { place } => self.tell(place, EndpointInput::NoCaller),
@@ -290,7 +338,11 @@ impl Handler<Told> for GroupActor {
                 }
                 self.drive(context, Input::Ready { place, uri });
             }
-            Told::Ended { place, report, trace } => self.ended(context, place, report, trace),
+            Told::Ended {
+                place,
+                report,
+                trace,
+            } => self.ended(context, place, report, trace),
             Told::Died { place, panicked } => self.died(context, place, panicked),
         }
     }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{
-    Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, Message,
-    WrapFuture,
+    Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, Message, WrapFuture,
 };
 use rustc_hash::FxHashMap;
 use shared::bus::{Bus, COMMANDS_CAPACITY};
@@ -92,11 +91,16 @@ pub fn start(config: NodeConfig, bus: Arc<dyn Bus>) -> Result<NodeHandle, StartE
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = config.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
-    let engine_config =
-        EngineConfig { threads, ports: config.media_ports.clone(), ..EngineConfig::default() };
+    let engine_config = EngineConfig {
+        threads,
+        ports: config.media_ports.clone(),
+        ..EngineConfig::default()
+    };
     let (engine, reports) = Engine::start(engine_config)?;
     let arbiters: Vec<Arbiter> = (0..threads).map(|_| Arbiter::new()).collect();
-    let medias: Vec<_> = (0..threads).filter_map(|index| engine.shard(index)).collect();
+    let medias: Vec<_> = (0..threads)
+        .filter_map(|index| engine.shard(index))
+        .collect();
     let address = NodeActor::create(|context| {
         context.set_mailbox_capacity(MAILBOX);
         let own = context.address();
@@ -114,15 +118,17 @@ pub fn start(config: NodeConfig, bus: Arc<dyn Bus>) -> Result<NodeHandle, StartE
         NodeActor::new(config, bus, engine, shards)
     });
     let target = address.clone();
-    std::thread::Builder::new().name("media-reports".to_owned()).spawn(move || {
-        for report in reports {
-            // A full mailbox means that the node's thread is starved; the report is then lost and
-            // the second lacks its figures, which the meter counts as silence of that source.
-            if target.try_send(FromEngine(report)).is_err() && !target.connected() {
-                return;
+    std::thread::Builder::new()
+        .name("media-reports".to_owned())
+        .spawn(move || {
+            for report in reports {
+                // A full mailbox means that the node's thread is starved; the report is then lost and
+                // the second lacks its figures, which the meter counts as silence of that source.
+                if target.try_send(FromEngine(report)).is_err() && !target.connected() {
+                    return;
+                }
             }
-        }
-    })?;
+        })?;
     Ok(NodeHandle { address, arbiters })
 }
 
@@ -250,8 +256,13 @@ impl NodeActor {
         let number = self.next_number;
         let sources = self.shards.len() + self.engine.threads();
         let count = desired.test.endpoint_count();
-        let meter =
-            Meter::new(desired.run, self.config.node.clone(), desired.epoch, sources, count);
+        let meter = Meter::new(
+            desired.run,
+            self.config.node.clone(),
+            desired.epoch,
+            sources,
+            count,
+        );
         let live = LiveRun {
             known: Known::prepared(&desired),
             number,
@@ -274,10 +285,12 @@ impl NodeActor {
             let prepared = prepare(test, shares, address, &config.base_dir, shards, free);
             (desired, prepared)
         });
-        let done = work.into_actor(self).map(move |result, node, context| match result {
-            Ok((desired, prepared)) => node.prepare_shards(context, desired, prepared, number),
-            Err(error) => tracing::error!(%error, "the preparation of a run broke off"),
-        });
+        let done = work
+            .into_actor(self)
+            .map(move |result, node, context| match result {
+                Ok((desired, prepared)) => node.prepare_shards(context, desired, prepared, number),
+                Err(error) => tracing::error!(%error, "the preparation of a run broke off"),
+            });
         context.spawn(done);
     }
 
@@ -297,7 +310,6 @@ impl NodeActor {
         let plan = Arc::new(RunPlan {
             run,
             number,
-            epoch: desired.epoch,
             node: self.config.node.clone(),
             egress: Arc::new(Egress::new(&desired.test.allow_targets)),
             locals: prepared.locals,
@@ -310,7 +322,12 @@ impl NodeActor {
             .shards
             .iter()
             .zip(layout)
-            .map(|(shard, parts)| shard.send(Prepare { plan: Arc::clone(&plan), parts }))
+            .map(|(shard, parts)| {
+                shard.send(Prepare {
+                    plan: Arc::clone(&plan),
+                    parts,
+                })
+            })
             .collect();
         let answers = async move {
             let mut problems = Vec::new();
@@ -341,11 +358,21 @@ impl NodeActor {
             }
             self.forget(run);
         }
-        publish(&*self.bus, &self.config.node, &Report::Prepared { run, node, problems });
+        publish(
+            &*self.bus,
+            &self.config.node,
+            &Report::Prepared {
+                run,
+                node,
+                problems,
+            },
+        );
     }
 
     fn start_run(&mut self, desired: &Desired) {
-        let Some(live) = self.runs.get_mut(&desired.run) else { return };
+        let Some(live) = self.runs.get_mut(&desired.run) else {
+            return;
+        };
         live.known.update(desired);
         // The run's seconds are the engine's, so that no second is cut in two.
         let epoch = self.engine.epoch();
@@ -354,7 +381,10 @@ impl NodeActor {
         live.begin = epoch + Duration::from_secs(base);
         let begin = live.begin;
         for shard in &self.shards {
-            shard.do_send(Go { run: desired.run, begin });
+            shard.do_send(Go {
+                run: desired.run,
+                begin,
+            });
         }
     }
 
@@ -386,7 +416,9 @@ impl NodeActor {
             *heard = second.engine_second;
         }
         for live in self.runs.values_mut() {
-            let Some(run_second) = live.second(second.engine_second) else { continue };
+            let Some(run_second) = live.second(second.engine_second) else {
+                continue;
+            };
             let mut source = SourceSecond {
                 second: run_second,
                 send_late_us: second.send_late_us.clone(),
@@ -411,7 +443,12 @@ impl NodeActor {
     fn engine_report(&mut self, report: MediaReport) {
         match report {
             MediaReport::Second(second) => self.media_second(&second),
-            MediaReport::Ended { id, engine_second, summary, last } => {
+            MediaReport::Ended {
+                id,
+                engine_second,
+                summary,
+                last,
+            } => {
                 let (number, shard, endpoint, call) = stream_parts(id);
                 if let Some(live) = self.runs.values_mut().find(|live| live.number == number) {
                     live.last_media_second = live.last_media_second.max(Some(engine_second));
@@ -443,7 +480,13 @@ impl NodeActor {
 
     fn for_stream(&self, shard: usize, number: u16, endpoint: u32, input: Input) {
         if let Some(shard) = self.shards.get(shard)
-            && shard.try_send(ForStream { number, endpoint, input }).is_err()
+            && shard
+                .try_send(ForStream {
+                    number,
+                    endpoint,
+                    input,
+                })
+                .is_err()
         {
             tracing::error!("a shard's mailbox is full: the end of a stream was lost");
         }
@@ -470,7 +513,11 @@ impl NodeActor {
                 over.push(*run);
             }
             while let Some(frame) = live.meter.poll() {
-                publish(&*self.bus, &self.config.node, &Report::Frame(Box::new(frame)));
+                publish(
+                    &*self.bus,
+                    &self.config.node,
+                    &Report::Frame(Box::new(frame)),
+                );
             }
         }
         for run in over {
@@ -482,7 +529,10 @@ impl NodeActor {
     fn status(&self) {
         let endpoints = self.runs.values().map(|live| live.endpoints).sum();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let free = self.engine.shard(0).map_or(0, |media| media.free_ports(self.config.address));
+        let free = self
+            .engine
+            .shard(0)
+            .map_or(0, |media| media.free_ports(self.config.address));
         let status = NodeStatus {
             node: self.config.node.clone(),
             region: self.config.region.clone(),
@@ -504,7 +554,9 @@ impl LiveRun {
 
     /// True once all shards are over and no whole second of media is still on its way.
     fn is_complete(&self, heard: u64) -> bool {
-        let Some(since) = self.over_since else { return false };
+        let Some(since) = self.over_since else {
+            return false;
+        };
         let waits_for = self.last_media_second.unwrap_or(0).saturating_sub(1);
         heard >= waits_for || since.elapsed() > LAST_SECOND_PATIENCE
     }
@@ -561,7 +613,9 @@ impl Handler<ShardOver> for NodeActor {
     type Result = ();
 
     fn handle(&mut self, ShardOver { run, shard }: ShardOver, _: &mut Self::Context) {
-        let Some(live) = self.runs.get_mut(&run) else { return };
+        let Some(live) = self.runs.get_mut(&run) else {
+            return;
+        };
         if let Some(open) = live.shards_open.get_mut(shard) {
             *open = false;
         }

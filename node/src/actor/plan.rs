@@ -27,7 +27,6 @@ pub(super) struct RunPlan {
     pub(super) run: RunId,
     /// Tells runs of this process apart in stream ids.
     pub(super) number: u16,
-    pub(super) epoch: u64,
     pub(super) node: NodeId,
     pub(super) test: Test,
     /// For each group: the local address of its SIP and RTP.
@@ -50,12 +49,16 @@ impl RunPlan {
     }
 
     fn registrar(&self, group: &Group) -> Option<&Registrar> {
-        group.registrar.and_then(|index| self.test.registrars.get(usize::from(index)))
+        group
+            .registrar
+            .and_then(|index| self.test.registrars.get(usize::from(index)))
     }
 
     pub(super) fn transport(&self, group: GroupIndex) -> Transport {
         let group = self.group(group);
-        let transport = self.registrar(group).map_or(group.transport, |known| known.transport);
+        let transport = self
+            .registrar(group)
+            .map_or(group.transport, |known| known.transport);
         match transport {
             definition::Transport::Udp => Transport::Udp,
             definition::Transport::Tcp => Transport::Tcp,
@@ -65,8 +68,16 @@ impl RunPlan {
     /// Groups that call `callee`.
     pub(super) fn callers_of(&self, callee: GroupIndex) -> Vec<GroupIndex> {
         let calls = |group: &Group| group.target == Target::Group(callee.0);
-        let callers = self.test.groups.iter().enumerate().filter(|(_, group)| calls(group));
-        callers.filter_map(|(index, _)| u16::try_from(index).ok()).map(GroupIndex).collect()
+        let callers = self
+            .test
+            .groups
+            .iter()
+            .enumerate()
+            .filter(|(_, group)| calls(group));
+        callers
+            .filter_map(|(index, _)| u16::try_from(index).ok())
+            .map(GroupIndex)
+            .collect()
     }
 
     /// What the group's endpoints share.
@@ -128,8 +139,10 @@ impl RunPlan {
         };
         let seed = mix(self.seed ^ (u64::from(index) << 1 | 1));
         let ua = UaConfig {
-            domain: registrar
-                .map_or_else(|| local.ip().to_string().into(), |known| SmolStr::new(&known.domain)),
+            domain: registrar.map_or_else(
+                || local.ip().to_string().into(),
+                |known| SmolStr::new(&known.domain),
+            ),
             display: None,
             local,
             transport: self.transport(group_index),
@@ -153,7 +166,13 @@ impl RunPlan {
             user,
             seed,
         };
-        EndpointSpec { index: shared::id::EndpointIndex(index), place, role, ua, seed }
+        EndpointSpec {
+            index: shared::id::EndpointIndex(index),
+            place,
+            role,
+            ua,
+            seed,
+        }
     }
 
     /// Whether a trace without a failure is kept: all in small runs, an even sample in large ones.
@@ -185,7 +204,10 @@ fn registrar_label(registrar: &Registrar) -> String {
         definition::Transport::Udp => "UDP",
         definition::Transport::Tcp => "TCP",
     };
-    format!("registrar {} ({}:{} over {transport})", registrar.name, registrar.host, registrar.port)
+    format!(
+        "registrar {} ({}:{} over {transport})",
+        registrar.name, registrar.host, registrar.port
+    )
 }
 
 /// What stands behind the `@` of an address of record in Request-URIs: the port only where the
@@ -219,7 +241,10 @@ pub(super) fn proxy_host_port(text: &str) -> HostPort {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return HostPort::Ip(address);
     }
-    match text.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>())) {
+    match text
+        .rsplit_once(':')
+        .map(|(host, port)| (host, port.parse::<u16>()))
+    {
         Some((host, Ok(port))) if !host.contains(':') => host_port(host, port),
         _ => host_port(text, DEFAULT_SIP_PORT),
     }

@@ -35,7 +35,10 @@ pub(super) fn prepare(
         .iter()
         .map(|group| {
             local_address(test, group, address).unwrap_or_else(|sentence| {
-                problems.push(Problem { code: "no_local_address".to_owned(), sentence });
+                problems.push(Problem {
+                    code: "no_local_address".to_owned(),
+                    sentence,
+                });
                 std::net::Ipv4Addr::LOCALHOST.into()
             })
         })
@@ -51,11 +54,19 @@ pub(super) fn prepare(
             })
         })
         .collect();
-    let free_pairs = locals.iter().map(|local| free_port_pairs(*local)).min().unwrap_or(0);
+    let free_pairs = locals
+        .iter()
+        .map(|local| free_port_pairs(*local))
+        .min()
+        .unwrap_or(0);
     let free_pairs = u32::try_from(free_pairs).unwrap_or(u32::MAX);
     let need = limits::Need::of(test, shares, shards);
     problems.extend(need.problems(limits::free_descriptors(), free_pairs));
-    Prepared { locals, clips, problems }
+    Prepared {
+        locals,
+        clips,
+        problems,
+    }
 }
 
 /// The address to send from: the configured one, or the one that the kernel would take towards the
@@ -72,7 +83,9 @@ fn local_address(test: &Test, group: &Group, address: Option<IpAddr>) -> Result<
             return Ok(address);
         }
     }
-    let Some(hop) = hop else { return Ok(std::net::Ipv4Addr::LOCALHOST.into()) };
+    let Some(hop) = hop else {
+        return Ok(std::net::Ipv4Addr::LOCALHOST.into());
+    };
     let any: SocketAddr = if hop.is_ipv4() {
         (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
     } else {
@@ -82,14 +95,19 @@ fn local_address(test: &Test, group: &Group, address: Option<IpAddr>) -> Result<
         .and_then(|socket| socket.connect(hop).and_then(|()| socket.local_addr()))
         .map(|local| local.ip())
         .map_err(|error| {
-            format!("group {}: no route from this machine to {hop}: {error}", group.name)
+            format!(
+                "group {}: no route from this machine to {hop}: {error}",
+                group.name
+            )
         })
 }
 
 /// Where the group's first packet goes, resolved by the system where it is a name.
 fn first_hop(test: &Test, group: &Group) -> Option<SocketAddr> {
     use std::net::ToSocketAddrs;
-    let registrar = group.registrar.and_then(|index| test.registrars.get(usize::from(index)));
+    let registrar = group
+        .registrar
+        .and_then(|index| test.registrars.get(usize::from(index)));
     let hop = match (registrar, &group.target) {
         (Some(registrar), _) => match &registrar.outbound_proxy {
             Some(proxy) => proxy_host_port(proxy),
@@ -117,7 +135,11 @@ fn load(library: &mut ClipLibrary, group: &Group, base_dir: &Path) -> Result<Cli
             let file = base_dir.join(path);
             let octets = std::fs::read(&file).map_err(|error| Problem {
                 code: "media_file_missing".to_owned(),
-                sentence: format!("group {}: cannot read {}: {error}", group.name, file.display()),
+                sentence: format!(
+                    "group {}: cannot read {}: {error}",
+                    group.name,
+                    file.display()
+                ),
             })?;
             let wav = Wav::read(&octets).map_err(|error| Problem {
                 code: "media_file_unusable".to_owned(),
@@ -130,11 +152,17 @@ fn load(library: &mut ClipLibrary, group: &Group, base_dir: &Path) -> Result<Cli
     let mut ptimes = vec![group.ptime_ms, USUAL_PTIME_MS];
     ptimes.dedup();
     for codec in group.codecs.iter().copied().map(codec_id) {
-        for ptime_ms in ptimes.iter().copied().filter(|ptime| codec.supports_ptime(*ptime)) {
-            let clip = library.clip(&source, codec, ptime_ms).map_err(|error| Problem {
-                code: "media_unusable".to_owned(),
-                sentence: format!("group {}: {error}", group.name),
-            })?;
+        for ptime_ms in ptimes
+            .iter()
+            .copied()
+            .filter(|ptime| codec.supports_ptime(*ptime))
+        {
+            let clip = library
+                .clip(&source, codec, ptime_ms)
+                .map_err(|error| Problem {
+                    code: "media_unusable".to_owned(),
+                    sentence: format!("group {}: {error}", group.name),
+                })?;
             clips.push((codec, clip));
         }
     }

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use super::group::{GroupActor, GroupMessage};
 use super::node::{NodeActor, ShardOver, ShardSecond};
 use super::plan::{RunPlan, host_port, proxy_host_port};
-use super::shard_run::{Receivers, Run, Sheet, ShardRun};
+use super::shard_run::{Receivers, Run, ShardRun, Sheet};
 use super::timers::Timers;
 use crate::core::endpoint::Input;
 use crate::core::layout::Part;
@@ -115,7 +115,13 @@ impl ShardActor {
         media: ShardMedia,
         bus: Arc<dyn Bus>,
     ) -> Self {
-        Self { index, node, media, bus, runs: FxHashMap::default() }
+        Self {
+            index,
+            node,
+            media,
+            bus,
+            runs: FxHashMap::default(),
+        }
     }
 
     fn prepare(&mut self, plan: Arc<RunPlan>, parts: &[Part], own: Addr<Self>) -> Vec<Problem> {
@@ -163,8 +169,14 @@ impl ShardActor {
         });
         let open_groups = groups.keys().copied().collect();
         let id = run.plan.run;
-        let running =
-            Running { run, groups, open_groups, began: false, tasks: vec![read], ports };
+        let running = Running {
+            run,
+            groups,
+            open_groups,
+            began: false,
+            tasks: vec![read],
+            ports,
+        };
         self.runs.insert(id, running);
         problems
     }
@@ -177,7 +189,9 @@ impl ShardActor {
         running.began = true;
         running.run.begin.set(begin);
         running.run.sheet.borrow_mut().closing.phases.clear();
-        running.tasks.push(actix_rt::spawn(keep_time(Rc::clone(&running.run), node)));
+        running
+            .tasks
+            .push(actix_rt::spawn(keep_time(Rc::clone(&running.run), node)));
         for group in running.groups.values() {
             group.do_send(GroupMessage::Go);
         }
@@ -185,7 +199,9 @@ impl ShardActor {
     }
 
     fn stop(&mut self, id: RunId) {
-        let Some(running) = self.runs.get(&id) else { return };
+        let Some(running) = self.runs.get(&id) else {
+            return;
+        };
         if running.began {
             for group in running.groups.values() {
                 group.do_send(GroupMessage::Stop);
@@ -196,14 +212,19 @@ impl ShardActor {
     }
 
     fn end_if_over(&mut self, id: RunId) {
-        let over = self.runs.get(&id).is_some_and(|running| running.open_groups.is_empty());
+        let over = self
+            .runs
+            .get(&id)
+            .is_some_and(|running| running.open_groups.is_empty());
         if over {
             self.close(id);
         }
     }
 
     fn close(&mut self, id: RunId) {
-        let Some(running) = self.runs.remove(&id) else { return };
+        let Some(running) = self.runs.remove(&id) else {
+            return;
+        };
         for task in &running.tasks {
             task.abort();
         }
@@ -212,9 +233,15 @@ impl ShardActor {
             running.run.io.release(port);
         }
         if running.began {
-            self.node.do_send(ShardSecond { run: id, second: Box::new(last) });
+            self.node.do_send(ShardSecond {
+                run: id,
+                second: Box::new(last),
+            });
         }
-        self.node.do_send(ShardOver { run: id, shard: self.index });
+        self.node.do_send(ShardOver {
+            run: id,
+            shard: self.index,
+        });
     }
 }
 
@@ -240,7 +267,10 @@ fn bind_part(
 fn introduce(plan: &RunPlan, groups: &FxHashMap<GroupIndex, Addr<GroupActor>>) {
     for (index, group) in groups {
         let callers = plan.callers_of(*index);
-        let callers = callers.iter().filter_map(|caller| groups.get(caller).cloned()).collect();
+        let callers = callers
+            .iter()
+            .filter_map(|caller| groups.get(caller).cloned())
+            .collect();
         let callee = match plan.group(*index).target {
             Target::Group(callee) => groups.get(&GroupIndex(callee)).cloned(),
             Target::Uri(_) | Target::Receives | Target::Nobody => None,
@@ -262,7 +292,10 @@ async fn keep_time(run: Run, node: Addr<NodeActor>) {
         if second > open {
             let closed = run.close_second(second);
             // One message a second: bounded by design.
-            node.do_send(ShardSecond { run: run.plan.run, second: Box::new(closed) });
+            node.do_send(ShardSecond {
+                run: run.plan.run,
+                second: Box::new(closed),
+            });
         }
     }
 }
@@ -272,9 +305,13 @@ fn names_of(plan: &RunPlan, parts: &[Part]) -> Vec<(String, u16, bool)> {
     let mut names = Vec::new();
     for part in parts {
         let group = plan.group(part.group);
-        let ipv4 = plan.locals.get(part.group.index()).is_none_or(std::net::IpAddr::is_ipv4);
-        let registrar =
-            group.registrar.and_then(|index| plan.test.registrars.get(usize::from(index)));
+        let ipv4 = plan
+            .locals
+            .get(part.group.index())
+            .is_none_or(std::net::IpAddr::is_ipv4);
+        let registrar = group
+            .registrar
+            .and_then(|index| plan.test.registrars.get(usize::from(index)));
         let mut add = |host_port| {
             if let sip::ua::HostPort::Name(name, port) = host_port {
                 names.push((name.to_string(), port, ipv4));
@@ -316,7 +353,10 @@ impl Handler<Prepare> for ShardActor {
             let mut failures = Vec::new();
             for (name, port, ipv4) in names {
                 if let Err(sentence) = resolver.look_up(&name, port, ipv4).await {
-                    failures.push(Problem { code: "name_not_resolved".to_owned(), sentence });
+                    failures.push(Problem {
+                        code: "name_not_resolved".to_owned(),
+                        sentence,
+                    });
                 }
             }
             failures
@@ -361,7 +401,11 @@ impl Handler<ForStream> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, message: ForStream, _: &mut Self::Context) {
-        let ForStream { number, endpoint, input } = message;
+        let ForStream {
+            number,
+            endpoint,
+            input,
+        } = message;
         let of_number = |running: &&Running| running.run.plan.number == number;
         if let Some(running) = self.runs.values().find(of_number) {
             running.run.hear(endpoint, input);

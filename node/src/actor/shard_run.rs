@@ -98,7 +98,11 @@ impl ShardRun {
     }
 
     pub(super) fn sample(&self, endpoint: EndpointIndex, metric: MetricId, value: f32) {
-        self.sheet.borrow_mut().closing.samples.push((endpoint, metric, value));
+        self.sheet
+            .borrow_mut()
+            .closing
+            .samples
+            .push((endpoint, metric, value));
     }
 
     pub(super) fn phase(&self, endpoint: EndpointIndex, phase: Phase) {
@@ -132,7 +136,9 @@ impl ShardRun {
             .iter()
             .map(|(endpoint, phase)| (EndpointIndex(*endpoint), *phase))
             .collect();
-        closed.phases.sort_unstable_by_key(|(endpoint, _)| *endpoint);
+        closed
+            .phases
+            .sort_unstable_by_key(|(endpoint, _)| *endpoint);
         closed.socket_drops += counts.kernel_drops.saturating_sub(sheet.drops_told);
         closed.refused += counts.refused.saturating_sub(sheet.refused_told);
         sheet.drops_told = sheet.drops_told.max(counts.kernel_drops);
@@ -149,7 +155,11 @@ impl ShardRun {
             let Some((slot, at)) = due else { return };
             let late = now.saturating_duration_since(at);
             let late_us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-            self.sheet.borrow_mut().closing.timer_late_us.record(late_us);
+            self.sheet
+                .borrow_mut()
+                .closing
+                .timer_late_us
+                .record(late_us);
             self.hear(slot, Input::Timeout);
         }
     }
@@ -169,7 +179,12 @@ impl ShardRun {
     /// Brings what came from the network to its endpoint.
     pub(super) fn deliver(&self, arrival: Arrival) {
         match arrival {
-            Arrival::Message { local, message, from, transport } => {
+            Arrival::Message {
+                local,
+                message,
+                from,
+                transport,
+            } => {
                 let route = self.demux.borrow().route(&message);
                 let slot = match route {
                     Route::Slot(slot) => slot,
@@ -190,9 +205,20 @@ impl ShardRun {
                     }
                     Route::Stray => return,
                 };
-                self.hear(slot, Input::Sip { message, from, transport });
+                self.hear(
+                    slot,
+                    Input::Sip {
+                        message,
+                        from,
+                        transport,
+                    },
+                );
             }
-            Arrival::Unreachable { slot: Some(slot), to, error } => {
+            Arrival::Unreachable {
+                slot: Some(slot),
+                to,
+                error,
+            } => {
                 self.hear(slot, Input::TransportError { to, error });
             }
             // The kernel did not give the message back: every timer will find out by itself.
@@ -213,7 +239,10 @@ impl ShardRun {
             return;
         }
         let answer = ResponseWriter::to(message, code, sip::wire::reason_phrase(code)).finish();
-        let to = sip::ua::Destination { host: sip::ua::HostPort::Ip(from), transport };
+        let to = sip::ua::Destination {
+            host: sip::ua::HostPort::Ip(from),
+            transport,
+        };
         if self.io.send(local, u32::MAX, &to, &answer).is_err() {
             self.count_refused();
         }

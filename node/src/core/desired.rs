@@ -38,7 +38,11 @@ impl Known {
     /// A run that is being prepared by this command.
     #[must_use]
     pub fn prepared(desired: &Desired) -> Self {
-        Self { epoch: desired.epoch, sequence: desired.sequence, state: State::Prepared }
+        Self {
+            epoch: desired.epoch,
+            sequence: desired.sequence,
+            state: State::Prepared,
+        }
     }
 
     /// Takes over what a command that was obeyed says.
@@ -55,7 +59,10 @@ impl Known {
     /// The same run after its end.
     #[must_use]
     pub fn ended(self) -> Self {
-        Self { state: State::Ended, ..self }
+        Self {
+            state: State::Ended,
+            ..self
+        }
     }
 }
 
@@ -101,7 +108,14 @@ mod tests {
             allow_targets: vec![],
             trace_sample: 0,
         };
-        Desired { run: RunId(1), epoch, sequence, state, test, shares: vec![] }
+        Desired {
+            run: RunId(1),
+            epoch,
+            sequence,
+            state,
+            test,
+            shares: vec![],
+        }
     }
 
     #[test]
@@ -111,11 +125,17 @@ mod tests {
         let stop = desired(1, 3, DesiredState::Stopped);
         assert_eq!(decide(None, &prepare), Action::Prepare);
         let mut known = Known::prepared(&prepare);
-        assert_eq!(decide(Some(known), &prepare), Action::Ignore("nothing changes"));
+        assert_eq!(
+            decide(Some(known), &prepare),
+            Action::Ignore("nothing changes")
+        );
         assert_eq!(decide(Some(known), &run), Action::Start);
         known.update(&run);
         assert_eq!(decide(Some(known), &run), Action::Ignore("nothing changes"));
-        assert_eq!(decide(Some(known), &prepare), Action::Ignore("an older epoch or sequence"));
+        assert_eq!(
+            decide(Some(known), &prepare),
+            Action::Ignore("an older epoch or sequence")
+        );
         assert_eq!(decide(Some(known), &stop), Action::Stop);
         known.update(&stop);
         assert_eq!(decide(Some(known.ended()), &stop), Action::SayEnded);
@@ -125,7 +145,10 @@ mod tests {
     fn an_older_epoch_and_a_run_that_was_never_prepared_are_refused() {
         let known = Known::prepared(&desired(5, 1, DesiredState::Prepared));
         let old = desired(4, 9, DesiredState::Stopped);
-        assert_eq!(decide(Some(known), &old), Action::Ignore("an older epoch or sequence"));
+        assert_eq!(
+            decide(Some(known), &old),
+            Action::Ignore("an older epoch or sequence")
+        );
         let run = desired(1, 1, DesiredState::Running);
         assert!(matches!(decide(None, &run), Action::Ignore(_)));
     }

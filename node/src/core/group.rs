@@ -4,8 +4,8 @@
 //! Owns no endpoint and no clock; all times count from the run's begin.
 //! Source: PRODUCT §3.
 
-use std::collections::{BinaryHeap, VecDeque};
 use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -151,12 +151,19 @@ impl GroupCore {
     /// A group with these places. `has_callers`: another group of ours calls it.
     #[must_use]
     pub fn new(pairing: Pairing, has_callers: bool, pace: &Pace, places: &[u32]) -> Self {
-        let member = |_: &u32| Member { state: State::Waiting, was_ready: false, callee: None };
+        let member = |_: &u32| Member {
+            state: State::Waiting,
+            was_ready: false,
+            callee: None,
+        };
         Self {
             pairing,
             has_callers,
             members: places.iter().map(|place| (*place, member(place))).collect(),
-            due: places.iter().map(|place| Reverse((pace.begins_at(*place), *place))).collect(),
+            due: places
+                .iter()
+                .map(|place| Reverse((pace.begins_at(*place), *place)))
+                .collect(),
             stopping: false,
             outputs: VecDeque::new(),
         }
@@ -191,7 +198,9 @@ impl GroupCore {
     /// True once every member is over.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.members.values().all(|member| member.state == State::Over)
+        self.members
+            .values()
+            .all(|member| member.state == State::Over)
     }
 
     fn begin_due(&mut self, elapsed: Duration) {
@@ -210,37 +219,51 @@ impl GroupCore {
     }
 
     fn ready(&mut self, elapsed: Duration, place: u32, uri: String) {
-        let Some(member) = self.members.get_mut(&place) else { return };
+        let Some(member) = self.members.get_mut(&place) else {
+            return;
+        };
         if member.state != State::Begun {
             return;
         }
         member.state = State::Ready;
         member.was_ready = true;
         if self.has_callers {
-            self.outputs.push_back(Output::TellCaller { place, readiness: Ok(uri) });
+            self.outputs.push_back(Output::TellCaller {
+                place,
+                readiness: Ok(uri),
+            });
         }
         self.try_dial(elapsed, place);
     }
 
     fn ended(&mut self, place: u32, reason: String) {
-        let Some(member) = self.members.get_mut(&place) else { return };
+        let Some(member) = self.members.get_mut(&place) else {
+            return;
+        };
         if member.state == State::Over {
             return;
         }
         member.state = State::Over;
         if self.has_callers && !member.was_ready {
-            self.outputs.push_back(Output::TellCaller { place, readiness: Err(reason) });
+            self.outputs.push_back(Output::TellCaller {
+                place,
+                readiness: Err(reason),
+            });
         }
     }
 
     fn callee(&mut self, elapsed: Duration, place: u32, readiness: Result<String, String>) {
-        let Some(member) = self.members.get_mut(&place) else { return };
+        let Some(member) = self.members.get_mut(&place) else {
+            return;
+        };
         member.callee = Some(readiness);
         self.try_dial(elapsed, place);
     }
 
     fn try_dial(&mut self, elapsed: Duration, place: u32) {
-        let Some(member) = self.members.get_mut(&place) else { return };
+        let Some(member) = self.members.get_mut(&place) else {
+            return;
+        };
         if member.state != State::Ready || self.stopping {
             return;
         }
@@ -254,7 +277,11 @@ impl GroupCore {
         };
         member.state = State::Dialed;
         self.outputs.push_back(match readiness {
-            Ok(target) => Output::Dial { place, target, due: elapsed },
+            Ok(target) => Output::Dial {
+                place,
+                target,
+                due: elapsed,
+            },
             Err(reason) => Output::NoCallee { place, reason },
         });
     }
@@ -268,7 +295,9 @@ impl GroupCore {
         let mut places: Vec<u32> = self.members.keys().copied().collect();
         places.sort_unstable();
         for place in places {
-            let Some(member) = self.members.get_mut(&place) else { continue };
+            let Some(member) = self.members.get_mut(&place) else {
+                continue;
+            };
             match member.state {
                 State::Waiting => {
                     member.state = State::Over;
@@ -297,54 +326,124 @@ mod tests {
 
     #[test]
     fn endpoints_begin_evenly_over_the_buildup() {
-        let pace = Pace { group_count: 4, buildup: Duration::from_secs(2) };
+        let pace = Pace {
+            group_count: 4,
+            buildup: Duration::from_secs(2),
+        };
         let mut group = GroupCore::new(Pairing::NoCalls, false, &pace, &[0, 1, 2, 3]);
         group.handle(at(0), Input::Tick);
-        assert_eq!(drain(&mut group), [Output::Begin { place: 0, due: at(0) }]);
+        assert_eq!(
+            drain(&mut group),
+            [Output::Begin {
+                place: 0,
+                due: at(0)
+            }]
+        );
         assert_eq!(group.next_deadline(), Some(at(500)));
         group.handle(at(1_000), Input::Tick);
         let due: Vec<_> = drain(&mut group);
         assert_eq!(
             due,
-            [Output::Begin { place: 1, due: at(500) }, Output::Begin { place: 2, due: at(1_000) }]
+            [
+                Output::Begin {
+                    place: 1,
+                    due: at(500)
+                },
+                Output::Begin {
+                    place: 2,
+                    due: at(1_000)
+                }
+            ]
         );
     }
 
     #[test]
     fn a_caller_waits_for_its_callee_whichever_comes_first() {
-        let pace = Pace { group_count: 2, buildup: Duration::ZERO };
+        let pace = Pace {
+            group_count: 2,
+            buildup: Duration::ZERO,
+        };
         let mut group = GroupCore::new(Pairing::Callee, false, &pace, &[0, 1]);
         group.handle(at(0), Input::Tick);
         drain(&mut group);
-        group.handle(at(5), Input::Ready { place: 0, uri: "sip:a".into() });
+        group.handle(
+            at(5),
+            Input::Ready {
+                place: 0,
+                uri: "sip:a".into(),
+            },
+        );
         assert_eq!(drain(&mut group), []);
-        group.handle(at(9), Input::CalleeReady { place: 0, uri: "sip:b".into() });
+        group.handle(
+            at(9),
+            Input::CalleeReady {
+                place: 0,
+                uri: "sip:b".into(),
+            },
+        );
         assert_eq!(
             drain(&mut group),
-            [Output::Dial { place: 0, target: "sip:b".into(), due: at(9) }]
+            [Output::Dial {
+                place: 0,
+                target: "sip:b".into(),
+                due: at(9)
+            }]
         );
-        group.handle(at(9), Input::CalleeFailed { place: 1, reason: "403".into() });
-        group.handle(at(10), Input::Ready { place: 1, uri: "sip:c".into() });
-        assert_eq!(drain(&mut group), [Output::NoCallee { place: 1, reason: "403".into() }]);
+        group.handle(
+            at(9),
+            Input::CalleeFailed {
+                place: 1,
+                reason: "403".into(),
+            },
+        );
+        group.handle(
+            at(10),
+            Input::Ready {
+                place: 1,
+                uri: "sip:c".into(),
+            },
+        );
+        assert_eq!(
+            drain(&mut group),
+            [Output::NoCallee {
+                place: 1,
+                reason: "403".into()
+            }]
+        );
     }
 
     #[test]
     fn a_callee_that_ends_before_it_was_ready_is_a_known_failure() {
-        let pace = Pace { group_count: 1, buildup: Duration::ZERO };
+        let pace = Pace {
+            group_count: 1,
+            buildup: Duration::ZERO,
+        };
         let mut group = GroupCore::new(Pairing::NoCalls, true, &pace, &[0]);
         group.handle(at(0), Input::Tick);
         drain(&mut group);
-        group.handle(at(5), Input::Ended { place: 0, reason: "401".into() });
+        group.handle(
+            at(5),
+            Input::Ended {
+                place: 0,
+                reason: "401".into(),
+            },
+        );
         assert_eq!(
             drain(&mut group),
-            [Output::TellCaller { place: 0, readiness: Err("401".into()) }]
+            [Output::TellCaller {
+                place: 0,
+                readiness: Err("401".into())
+            }]
         );
         assert!(group.is_over());
     }
 
     #[test]
     fn a_stop_ends_those_that_never_began_and_asks_the_others() {
-        let pace = Pace { group_count: 2, buildup: Duration::from_secs(10) };
+        let pace = Pace {
+            group_count: 2,
+            buildup: Duration::from_secs(10),
+        };
         let mut group = GroupCore::new(Pairing::NoCalls, false, &pace, &[0, 1]);
         group.handle(at(0), Input::Tick);
         drain(&mut group);
@@ -354,7 +453,13 @@ mod tests {
             [Output::Stop { place: 0 }, Output::NeverBegan { place: 1 }]
         );
         assert_eq!(group.next_deadline(), None);
-        group.handle(at(200), Input::Ended { place: 0, reason: String::new() });
+        group.handle(
+            at(200),
+            Input::Ended {
+                place: 0,
+                reason: String::new(),
+            },
+        );
         assert!(group.is_over());
     }
 }

@@ -39,7 +39,10 @@ pub fn lay_out(test: &Test, shares: &[Share], shards: usize) -> Vec<Vec<Part>> {
                 })
                 .collect();
             if !places.is_empty() {
-                parts.push(Part { group: share.group, places });
+                parts.push(Part {
+                    group: share.group,
+                    places,
+                });
             }
         }
     }
@@ -67,7 +70,9 @@ fn components(test: &Test) -> Vec<usize> {
 /// The group whose endpoints call this one, place by place; none where nobody of ours does.
 #[must_use]
 pub fn caller_group_of(test: &Test, callee: GroupIndex) -> Option<GroupIndex> {
-    let position =
-        test.groups.iter().position(|group| group.target == Target::Group(callee.0))?;
+    let position = test
+        .groups
+        .iter()
+        .position(|group| group.target == Target::Group(callee.0))?;
     u16::try_from(position).ok().map(GroupIndex)
 }

@@ -114,7 +114,10 @@ impl Meter {
         let on_time = source.second >= self.next_second;
         let second = source.second.max(self.next_second);
         let endpoint_count = self.endpoint_count;
-        let open = self.open.entry(second).or_insert_with(|| OpenSecond::new(endpoint_count));
+        let open = self
+            .open
+            .entry(second)
+            .or_insert_with(|| OpenSecond::new(endpoint_count));
         open.heard += heard * usize::from(on_time);
         if on_time {
             for (endpoint, phase) in source.phases {
@@ -128,7 +131,12 @@ impl Meter {
             let keeps = on_time || CATALOGUE[usize::from(metric.0)].kind != Kind::Gauge;
             if keeps {
                 let phase = self.last_phase.get(endpoint.index()).copied();
-                open.add(endpoint, phase.unwrap_or(Phase::Initializing), metric, value);
+                open.add(
+                    endpoint,
+                    phase.unwrap_or(Phase::Initializing),
+                    metric,
+                    value,
+                );
             } else {
                 self.late_samples += 1;
             }
@@ -161,7 +169,12 @@ impl Meter {
 
     /// Closes everything that was heard, complete or not: the run has ended here.
     pub fn finish(&mut self) {
-        while self.open.keys().next_back().is_some_and(|last| *last >= self.next_second) {
+        while self
+            .open
+            .keys()
+            .next_back()
+            .is_some_and(|last| *last >= self.next_second)
+        {
             self.close();
         }
     }
@@ -193,7 +206,10 @@ impl Meter {
                     let values = column.as_ref()?.get(from..to)?;
                     let metric = MetricId(u16::try_from(metric).ok()?);
                     let any = values.iter().any(|value| !value.is_nan());
-                    any.then(|| Column { metric, values: values.to_vec() })
+                    any.then(|| Column {
+                        metric,
+                        values: values.to_vec(),
+                    })
                 })
                 .collect();
             self.ready.push_back(Frame {
@@ -261,11 +277,17 @@ impl OpenSecond {
     }
 
     fn add(&mut self, endpoint: EndpointIndex, phase: Phase, metric: MetricId, value: f32) {
-        let Some(row) = self.row(endpoint, phase) else { return };
+        let Some(row) = self.row(endpoint, phase) else {
+            return;
+        };
         let rows = self.endpoints.len();
-        let Some(column) = self.columns.get_mut(usize::from(metric.0)) else { return };
+        let Some(column) = self.columns.get_mut(usize::from(metric.0)) else {
+            return;
+        };
         let column = column.get_or_insert_with(|| vec![f32::NAN; rows]);
-        let Some(cell) = column.get_mut(row) else { return };
+        let Some(cell) = column.get_mut(row) else {
+            return;
+        };
         *cell = match CATALOGUE[usize::from(metric.0)].kind {
             Kind::Counter if !cell.is_nan() => *cell + value,
             Kind::Event if !cell.is_nan() => cell.max(value),
@@ -286,8 +308,14 @@ mod tests {
     fn second(second: u32, samples: Vec<(u32, MetricId, f32)>) -> SourceSecond {
         SourceSecond {
             second,
-            phases: samples.iter().map(|(e, _, _)| (EndpointIndex(*e), Phase::Incall)).collect(),
-            samples: samples.into_iter().map(|(e, m, v)| (EndpointIndex(e), m, v)).collect(),
+            phases: samples
+                .iter()
+                .map(|(e, _, _)| (EndpointIndex(*e), Phase::Incall))
+                .collect(),
+            samples: samples
+                .into_iter()
+                .map(|(e, m, v)| (EndpointIndex(e), m, v))
+                .collect(),
             ..SourceSecond::default()
         }
     }
@@ -298,16 +326,30 @@ mod tests {
         meter.add(second(0, vec![(0, metric::TX_PACKETS, 50.0)]));
         meter.advance(Duration::from_millis(1_100));
         assert!(meter.poll().is_none());
-        meter.add(second(0, vec![(0, metric::TX_PACKETS, 1.0), (1, metric::MOS, 4.4)]));
+        meter.add(second(
+            0,
+            vec![(0, metric::TX_PACKETS, 1.0), (1, metric::MOS, 4.4)],
+        ));
         meter.advance(Duration::from_millis(1_100));
         let frame = meter.poll().expect("closed");
-        assert_eq!((frame.second, frame.sequence, frame.last_of_second), (0, 0, true));
+        assert_eq!(
+            (frame.second, frame.sequence, frame.last_of_second),
+            (0, 0, true)
+        );
         assert_eq!(frame.endpoints, [EndpointIndex(0), EndpointIndex(1)]);
         let column = |id: MetricId| {
-            &frame.columns.iter().find(|column| column.metric == id).expect("column").values
+            &frame
+                .columns
+                .iter()
+                .find(|column| column.metric == id)
+                .expect("column")
+                .values
         };
         assert_eq!(column(metric::TX_PACKETS)[0], 51.0);
-        assert!(column(metric::TX_PACKETS)[1].is_nan(), "no data is absent, not 0");
+        assert!(
+            column(metric::TX_PACKETS)[1].is_nan(),
+            "no data is absent, not 0"
+        );
         assert!(column(metric::MOS)[0].is_nan());
     }
 
@@ -317,25 +359,49 @@ mod tests {
         meter.add(second(0, vec![(0, metric::TX_PACKETS, 50.0)]));
         meter.advance(Duration::from_secs(1) + PATIENCE);
         assert_eq!(meter.poll().expect("closed").second, 0);
-        meter.add(second(0, vec![(0, metric::RX_PACKETS, 49.0), (0, metric::MOS, 1.0)]));
+        meter.add(second(
+            0,
+            vec![(0, metric::RX_PACKETS, 49.0), (0, metric::MOS, 1.0)],
+        ));
         meter.add(second(1, vec![(0, metric::RX_PACKETS, 50.0)]));
         meter.add(second(1, vec![]));
         meter.advance(Duration::from_secs(2));
         let frame = meter.poll().expect("closed");
-        let packets = frame.columns.iter().find(|c| c.metric == metric::RX_PACKETS).expect("rx");
+        let packets = frame
+            .columns
+            .iter()
+            .find(|c| c.metric == metric::RX_PACKETS)
+            .expect("rx");
         assert_eq!(packets.values, [99.0]);
-        assert!(frame.columns.iter().all(|column| column.metric != metric::MOS));
+        assert!(
+            frame
+                .columns
+                .iter()
+                .all(|column| column.metric != metric::MOS)
+        );
         assert_eq!(frame.generator.expect("last").refused, 1);
     }
 
     #[test]
     fn many_endpoints_become_several_frames_with_one_end() {
         let mut meter = meter(1);
-        meter.add(second(0, (0..2_500).map(|e| (e, metric::MOS, 4.0)).collect()));
+        meter.add(second(
+            0,
+            (0..2_500).map(|e| (e, metric::MOS, 4.0)).collect(),
+        ));
         meter.finish();
         let frames: Vec<_> = std::iter::from_fn(|| meter.poll()).collect();
-        assert_eq!(frames.iter().map(|f| f.endpoints.len()).collect::<Vec<_>>(), [1000, 1000, 500]);
-        assert_eq!(frames.iter().filter(|frame| frame.last_of_second).count(), 1);
-        assert_eq!(frames.iter().map(|f| f.sequence).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(
+            frames.iter().map(|f| f.endpoints.len()).collect::<Vec<_>>(),
+            [1000, 1000, 500]
+        );
+        assert_eq!(
+            frames.iter().filter(|frame| frame.last_of_second).count(),
+            1
+        );
+        assert_eq!(
+            frames.iter().map(|f| f.sequence).collect::<Vec<_>>(),
+            [0, 1, 2]
+        );
     }
 }

@@ -35,7 +35,10 @@ pub fn samples(second: &StreamSecond, mut sample: impl FnMut(MetricId, f32)) {
         (m::BURST_COUNT, second.burst_count.map(|count| count as f32)),
         (m::GAP_DENSITY, second.gap_density_pct),
         (m::GAP_DURATION, second.gap_duration_ms),
-        (m::LOSS_RUN_MAX, second.loss_run_max.map(|count| count as f32)),
+        (
+            m::LOSS_RUN_MAX,
+            second.loss_run_max.map(|count| count as f32),
+        ),
         (m::TX_LOSS, second.tx_loss_pct),
         (m::TX_JITTER, second.tx_jitter_ms),
         (m::TX_MOS, second.tx_mos),
@@ -109,9 +112,13 @@ pub fn media_report(
     ports: Option<LocalPorts>,
 ) -> MediaReport {
     MediaReport {
-        codec: agreed.map(|agreed| agreed.codec.name().to_owned()).unwrap_or_default(),
+        codec: agreed
+            .map(|agreed| agreed.codec.name().to_owned())
+            .unwrap_or_default(),
         local: ports.map(|ports| ports.rtp.to_string()).unwrap_or_default(),
-        remote: agreed.map(|agreed| agreed.remote_rtp.to_string()).unwrap_or_default(),
+        remote: agreed
+            .map(|agreed| agreed.remote_rtp.to_string())
+            .unwrap_or_default(),
         ssrc: summary.ssrc,
         remote_ssrc: summary.remote_ssrc,
         tx_packets: summary.tx_packets,

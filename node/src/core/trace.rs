@@ -24,10 +24,16 @@ impl TraceBounds {
     #[must_use]
     pub fn for_endpoints(count: u32) -> Self {
         if count <= FULL_TRACE_ENDPOINTS {
-            Self { messages: 256, octets: 192 * 1024 }
+            Self {
+                messages: 256,
+                octets: 192 * 1024,
+            }
         } else {
             // A registration and a call with both challenges are 16 messages.
-            Self { messages: 20, octets: 14 * 1024 }
+            Self {
+                messages: 20,
+                octets: 14 * 1024,
+            }
         }
     }
 }
@@ -54,13 +60,23 @@ impl TraceRing {
     /// An empty ring.
     #[must_use]
     pub fn new(bounds: TraceBounds) -> Self {
-        Self { bounds, entries: VecDeque::new(), octets: 0, dropped: 0 }
+        Self {
+            bounds,
+            entries: VecDeque::new(),
+            octets: 0,
+            dropped: 0,
+        }
     }
 
     /// Adds a message. `at` counts from the run's begin.
     pub fn push(&mut self, at: Duration, sent: bool, remote: SocketAddr, bytes: Bytes) {
         self.octets += bytes.len();
-        self.entries.push_back(Entry { at, sent, remote, bytes });
+        self.entries.push_back(Entry {
+            at,
+            sent,
+            remote,
+            bytes,
+        });
         while self.entries.len() > self.bounds.messages
             || (self.octets > self.bounds.octets && self.entries.len() > 1)
         {
@@ -100,7 +116,12 @@ impl TraceRing {
                 bytes: entry.bytes.to_vec(),
             })
             .collect();
-        Some(Trace { run, endpoint, dropped: self.dropped, messages })
+        Some(Trace {
+            run,
+            endpoint,
+            dropped: self.dropped,
+            messages,
+        })
     }
 }
 
@@ -110,26 +131,43 @@ mod tests {
 
     #[test]
     fn the_oldest_messages_leave_first_and_are_counted() {
-        let mut ring = TraceRing::new(TraceBounds { messages: 3, octets: 1_000 });
+        let mut ring = TraceRing::new(TraceBounds {
+            messages: 3,
+            octets: 1_000,
+        });
         let remote: SocketAddr = "127.0.0.1:5060".parse().unwrap();
         for number in 0..5_u8 {
-            ring.push(Duration::from_millis(number.into()), true, remote, Bytes::from(vec![number]));
+            ring.push(
+                Duration::from_millis(number.into()),
+                true,
+                remote,
+                Bytes::from(vec![number]),
+            );
         }
         let trace = ring
             .into_trace(RunId(1), EndpointIndex(2), remote, Transport::Udp)
             .expect("three messages");
         assert_eq!(trace.dropped, 2);
-        let first_octets: Vec<_> = trace.messages.iter().map(|message| message.bytes[0]).collect();
+        let first_octets: Vec<_> = trace
+            .messages
+            .iter()
+            .map(|message| message.bytes[0])
+            .collect();
         assert_eq!(first_octets, [2, 3, 4]);
     }
 
     #[test]
     fn octets_are_bounded_too_but_one_message_always_stays() {
-        let mut ring = TraceRing::new(TraceBounds { messages: 10, octets: 8 });
+        let mut ring = TraceRing::new(TraceBounds {
+            messages: 10,
+            octets: 8,
+        });
         let remote: SocketAddr = "127.0.0.1:5060".parse().unwrap();
         ring.push(Duration::ZERO, true, remote, Bytes::from_static(&[0; 6]));
         ring.push(Duration::ZERO, false, remote, Bytes::from_static(&[1; 60]));
-        let trace = ring.into_trace(RunId(1), EndpointIndex(0), remote, Transport::Udp).expect("one");
+        let trace = ring
+            .into_trace(RunId(1), EndpointIndex(0), remote, Transport::Udp)
+            .expect("one");
         assert_eq!((trace.dropped, trace.messages.len()), (1, 1));
     }
 }

@@ -63,7 +63,10 @@ impl Call {
             media_started: false,
             ringing_since: None,
             answered_at: None,
-            report: CallReport { caller, ..CallReport::default() },
+            report: CallReport {
+                caller,
+                ..CallReport::default()
+            },
         }
     }
 
@@ -130,7 +133,11 @@ pub(super) fn stream_config(
 fn clip_for(profile: &Profile, codec: CodecId, ptime_ms: u32) -> Option<Arc<EncodedClip>> {
     let clips = profile.clips.as_ref()?;
     let with = |wanted: u32| {
-        clips.iter().find(|(of, clip)| *of == codec && clip.ptime_ms == wanted)
+        clips
+            .iter()
+            .find(|(of, clip)| *of == codec && clip.ptime_ms == wanted)
     };
-    with(ptime_ms).or_else(|| with(profile.ptime_ms)).map(|(_, clip)| Arc::clone(clip))
+    with(ptime_ms)
+        .or_else(|| with(profile.ptime_ms))
+        .map(|(_, clip)| Arc::clone(clip))
 }

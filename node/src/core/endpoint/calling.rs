@@ -25,10 +25,19 @@ impl EndpointCore {
     }
 
     /// Ports for the call are there (or not): the INVITE, or the 200 as callee, can go.
-    pub(super) fn reserved(&mut self, now: Instant, number: u32, ports: Result<LocalPorts, String>) {
+    pub(super) fn reserved(
+        &mut self,
+        now: Instant,
+        number: u32,
+        ports: Result<LocalPorts, String>,
+    ) {
         let cname = self.cname();
         let profile = std::rc::Rc::clone(&self.profile);
-        let Some(call) = self.call.as_deref_mut().filter(|call| call.number == number) else {
+        let Some(call) = self
+            .call
+            .as_deref_mut()
+            .filter(|call| call.number == number)
+        else {
             return;
         };
         let ports = match ports {
@@ -44,7 +53,9 @@ impl EndpointCore {
             self.answer_with_media(now);
             return;
         }
-        let Some(local) = call.local_media(&profile, cname) else { return };
+        let Some(local) = call.local_media(&profile, cname) else {
+            return;
+        };
         let offer = media::sdp::offer(&local);
         let reference = call.reference;
         match sip::wire::Uri::parse(&call.target) {
@@ -52,7 +63,14 @@ impl EndpointCore {
                 call.state = CallState::Pending;
                 self.hang_up_at = Some(now + profile.ring_limit);
                 let offer = Some(offer);
-                self.command(now, Command::Invite { call: reference, target, offer });
+                self.command(
+                    now,
+                    Command::Invite {
+                        call: reference,
+                        target,
+                        offer,
+                    },
+                );
             }
             Err(error) => {
                 let target = call.target.clone();
@@ -65,7 +83,9 @@ impl EndpointCore {
 
     pub(super) fn caller_event(&mut self, now: Instant, reference: CallRef, event: Event) {
         let started_ms = u64::try_from(now.duration_since(self.begin).as_millis()).unwrap_or(0);
-        let Some(call) = self.call_with(reference) else { return };
+        let Some(call) = self.call_with(reference) else {
+            return;
+        };
         match event {
             Event::CallSent { .. } => {
                 call.report.started_ms = started_ms;
@@ -82,10 +102,18 @@ impl EndpointCore {
                 }
                 self.phase_to(Phase::Ringing);
             }
-            Event::Answered { code, body, delay, .. } => {
+            Event::Answered {
+                code, body, delay, ..
+            } => {
                 self.answered(now, code, body.as_ref(), delay);
             }
-            Event::CallFailed { code, reason, kind, delay, .. } => {
+            Event::CallFailed {
+                code,
+                reason,
+                kind,
+                delay,
+                ..
+            } => {
                 self.call_failed(now, code, reason, kind, delay);
             }
             // Not a caller's event.
@@ -96,7 +124,9 @@ impl EndpointCore {
     fn answered(&mut self, now: Instant, code: u16, body: Option<&bytes::Bytes>, delay: Duration) {
         let call_duration = self.profile.call_duration;
         let leave_at = self.leave_at();
-        let Some(call) = self.call.as_deref_mut() else { return };
+        let Some(call) = self.call.as_deref_mut() else {
+            return;
+        };
         call.report.code = Some(code);
         call.report.setup_ms = Some(millis(delay));
         // RFC 6076 §4.3.1: the 200 counts where no provisional answer above 100 came.
@@ -135,7 +165,9 @@ impl EndpointCore {
         delay: Duration,
     ) {
         let ring_limit = self.profile.ring_limit;
-        let Some(call) = self.call.as_deref_mut() else { return };
+        let Some(call) = self.call.as_deref_mut() else {
+            return;
+        };
         let given_up = call.state == CallState::Ending;
         let target = call.target.clone();
         call.report.code = code;
@@ -157,22 +189,29 @@ impl EndpointCore {
                 ),
             ),
             // RFC 3261 §21.4.26, §21.6.4: the far end understood us and refused the session.
-            FailureKind::Refused if matches!(code, Some(488 | 606)) => {
-                (Outcome::NegotiationFailed, format!("{target} refused the session: {reason}"))
-            }
+            FailureKind::Refused if matches!(code, Some(488 | 606)) => (
+                Outcome::NegotiationFailed,
+                format!("{target} refused the session: {reason}"),
+            ),
             FailureKind::Refused | FailureKind::Cancelled => {
                 let code = code.map_or(String::new(), |code| format!(" with {code}"));
-                (Outcome::CallFailed, format!("{target} refused the call{code}: {reason}"))
+                (
+                    Outcome::CallFailed,
+                    format!("{target} refused the call{code}: {reason}"),
+                )
             }
-            FailureKind::Timeout => {
-                (Outcome::Timeout, format!("no final answer to the INVITE for {target}: {reason}"))
-            }
-            FailureKind::Transport => {
-                (Outcome::Oserror, format!("the INVITE for {target} could not be sent: {reason}"))
-            }
-            FailureKind::Protocol => {
-                (Outcome::CallFailed, format!("unusable answer from {target}: {reason}"))
-            }
+            FailureKind::Timeout => (
+                Outcome::Timeout,
+                format!("no final answer to the INVITE for {target}: {reason}"),
+            ),
+            FailureKind::Transport => (
+                Outcome::Oserror,
+                format!("the INVITE for {target} could not be sent: {reason}"),
+            ),
+            FailureKind::Protocol => (
+                Outcome::CallFailed,
+                format!("unusable answer from {target}: {reason}"),
+            ),
         };
         self.conclude(outcome, sentence);
         self.settle(now);

@@ -15,7 +15,9 @@ impl EndpointCore {
     /// Hangs up: BYE where the call is answered, CANCEL where it is not.
     pub(super) fn hang_up(&mut self, now: Instant) {
         self.hang_up_at = None;
-        let Some(call) = self.call.as_deref_mut() else { return };
+        let Some(call) = self.call.as_deref_mut() else {
+            return;
+        };
         let reference = call.reference;
         match call.state {
             CallState::Preparing | CallState::Pending if call.report.caller => {
@@ -25,7 +27,14 @@ impl EndpointCore {
             CallState::Preparing | CallState::Pending => {
                 let reason = "Temporarily Unavailable".into();
                 self.answer_at = None;
-                self.command(now, Command::Reject { call: reference, code: 480, reason });
+                self.command(
+                    now,
+                    Command::Reject {
+                        call: reference,
+                        code: 480,
+                        reason,
+                    },
+                );
                 self.settle(now);
             }
             CallState::Answered | CallState::Up => {
@@ -40,7 +49,9 @@ impl EndpointCore {
 
     /// We stop sending at the BYE but hear until it is answered: what is under way still counts.
     fn stop_speaking(&mut self) {
-        let Some(call) = self.call.as_deref_mut() else { return };
+        let Some(call) = self.call.as_deref_mut() else {
+            return;
+        };
         if let Some(agreed) = call.agreed.as_deref_mut() {
             agreed.send = false;
         }
@@ -48,7 +59,9 @@ impl EndpointCore {
     }
 
     fn note_duration(&mut self, now: Instant) {
-        let Some(call) = self.call.as_deref_mut() else { return };
+        let Some(call) = self.call.as_deref_mut() else {
+            return;
+        };
         if !call.report.established || call.report.duration_ms.is_some() {
             return;
         }
@@ -65,11 +78,18 @@ impl EndpointCore {
         }
         let planned = self.hang_up_at;
         self.note_duration(now);
-        let Some(call) = self.call.as_deref_mut() else { return };
-        let early = planned.map(|at| at.saturating_duration_since(now)).unwrap_or_default();
+        let Some(call) = self.call.as_deref_mut() else {
+            return;
+        };
+        let early = planned
+            .map(|at| at.saturating_duration_since(now))
+            .unwrap_or_default();
         let established = call.report.established;
         if call.report.caller && established && early > EARLY_BYE && !self.stopping {
-            let lasted = call.answered_at.map(|at| now.duration_since(at)).unwrap_or_default();
+            let lasted = call
+                .answered_at
+                .map(|at| now.duration_since(at))
+                .unwrap_or_default();
             let reason = format!(
                 "the far end hung up after {:.1} s, {:.1} s before the call's planned end",
                 lasted.as_secs_f64(),
@@ -90,7 +110,9 @@ impl EndpointCore {
         delay: Duration,
         code: u16,
     ) {
-        let Some(call) = self.call_with(reference) else { return };
+        let Some(call) = self.call_with(reference) else {
+            return;
+        };
         let ends_established = call.report.established;
         if ends_established {
             call.report.sdd_ms = Some(millis(delay));
@@ -110,7 +132,10 @@ impl EndpointCore {
             return;
         }
         let answer = code.map_or("no answer".to_owned(), |code| code.to_string());
-        self.conclude(Outcome::TeardownError, format!("BYE was not confirmed: {answer}"));
+        self.conclude(
+            Outcome::TeardownError,
+            format!("BYE was not confirmed: {answer}"),
+        );
         self.settle(now);
     }
 
@@ -122,11 +147,20 @@ impl EndpointCore {
 
     /// No ports: a caller gives up, a callee refuses.
     pub(super) fn no_ports(&mut self, now: Instant) {
-        let Some(call) = self.call.as_deref() else { return };
+        let Some(call) = self.call.as_deref() else {
+            return;
+        };
         let (reference, caller) = (call.reference, call.report.caller);
         if !caller {
             let reason = "No media ports".into();
-            self.command(now, Command::Reject { call: reference, code: 503, reason });
+            self.command(
+                now,
+                Command::Reject {
+                    call: reference,
+                    code: 503,
+                    reason,
+                },
+            );
         }
         self.sample(metric::CALL_FAILED, 1.0);
         self.settle(now);
@@ -136,7 +170,9 @@ impl EndpointCore {
     pub(super) fn settle(&mut self, now: Instant) {
         self.hang_up_at = None;
         self.answer_at = None;
-        let Some(call) = self.call.as_deref_mut() else { return };
+        let Some(call) = self.call.as_deref_mut() else {
+            return;
+        };
         if call.state == CallState::Settling {
             return;
         }
@@ -158,7 +194,10 @@ impl EndpointCore {
         let Some(call) = self.call.take() else { return };
         if !call.report.call_id.is_empty() && !call.report.caller {
             let call_id = call.report.call_id.clone();
-            self.outputs.push_back(Output::ClaimCallId { call_id, claimed: false });
+            self.outputs.push_back(Output::ClaimCallId {
+                call_id,
+                claimed: false,
+            });
         }
         if self.calls.len() < CALLS_PER_ENDPOINT_MAX {
             self.calls.push(call.report);
@@ -284,7 +323,11 @@ impl EndpointCore {
             group: self.profile.group,
             account: self.spec.ua.user.to_string(),
             node: self.profile.node.clone(),
-            phase: if self.outcome.severity() >= 10 { reached } else { Phase::Closed },
+            phase: if self.outcome.severity() >= 10 {
+                reached
+            } else {
+                Phase::Closed
+            },
             outcome: self.outcome,
             reason: std::mem::take(&mut self.reason),
             registration_code: self.registration_code,
@@ -293,7 +336,10 @@ impl EndpointCore {
             unregistered: self.unregistered,
             calls: std::mem::take(&mut self.calls),
         };
-        let empty = TraceRing::new(TraceBounds { messages: 0, octets: 0 });
+        let empty = TraceRing::new(TraceBounds {
+            messages: 0,
+            octets: 0,
+        });
         let trace = std::mem::replace(&mut self.trace, empty).into_trace(
             self.profile.run,
             self.spec.index,

@@ -13,12 +13,20 @@ use super::{EndpointCore, Output, Role, Script};
 impl EndpointCore {
     pub(super) fn callee_event(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Incoming { call, call_id, offer, .. } => {
+            Event::Incoming {
+                call,
+                call_id,
+                offer,
+                ..
+            } => {
                 self.incoming(now, call, call_id.to_string(), offer);
             }
             Event::IncomingCancelled { call } => self.cancelled(now, call),
             Event::Confirmed { call, body, delay } => {
-                if self.call_with(call).is_some_and(|call| call.state == CallState::Answered) {
+                if self
+                    .call_with(call)
+                    .is_some_and(|call| call.state == CallState::Answered)
+                {
                     self.sample_ms(metric::CALL_ACK, delay);
                     self.confirmed(now, body.as_ref());
                 }
@@ -55,8 +63,18 @@ impl EndpointCore {
         };
         if let Some((code, reason)) = refusal {
             let reason = reason.into();
-            self.outputs.push_back(Output::ClaimCallId { call_id, claimed: false });
-            self.command(now, Command::Reject { call: reference, code, reason });
+            self.outputs.push_back(Output::ClaimCallId {
+                call_id,
+                claimed: false,
+            });
+            self.command(
+                now,
+                Command::Reject {
+                    call: reference,
+                    code,
+                    reason,
+                },
+            );
             return;
         }
         self.calls_made += 1;
@@ -67,7 +85,10 @@ impl EndpointCore {
             u64::try_from(now.duration_since(self.begin).as_millis()).unwrap_or(0);
         call.report.call_id.clone_from(&call_id);
         self.call = Some(Box::new(call));
-        self.outputs.push_back(Output::ClaimCallId { call_id, claimed: true });
+        self.outputs.push_back(Output::ClaimCallId {
+            call_id,
+            claimed: true,
+        });
         self.sample(metric::CALL_INCOMING, 1.0);
         self.phase_to(Phase::Calling);
         self.command(now, Command::Ring { call: reference });
@@ -81,7 +102,9 @@ impl EndpointCore {
 
     /// The ring time is over: ask for ports; the 200 follows with them.
     pub(super) fn answer(&mut self, _now: Instant) {
-        let Some(call) = self.call.as_deref_mut() else { return };
+        let Some(call) = self.call.as_deref_mut() else {
+            return;
+        };
         if call.state == CallState::Pending && !call.report.caller {
             let call = call.number;
             self.outputs.push_back(Output::Reserve { call });
@@ -91,11 +114,17 @@ impl EndpointCore {
     pub(super) fn answer_with_media(&mut self, now: Instant) {
         let cname = self.cname();
         let profile = std::rc::Rc::clone(&self.profile);
-        let Some(call) = self.call.as_deref_mut() else { return };
+        let Some(call) = self.call.as_deref_mut() else {
+            return;
+        };
         let reference = call.reference;
-        let Some(local) = call.local_media(&profile, cname) else { return };
+        let Some(local) = call.local_media(&profile, cname) else {
+            return;
+        };
         self.phase_to(Phase::Negotiating);
-        let Some(call) = self.call.as_deref_mut() else { return };
+        let Some(call) = self.call.as_deref_mut() else {
+            return;
+        };
         let (body, agreed) = match call.offer.take() {
             None => (media::sdp::offer(&local), None),
             Some(offer) => match media::sdp::answer(&local, &offer) {
@@ -107,7 +136,14 @@ impl EndpointCore {
                     self.conclude(Outcome::NegotiationFailed, reason);
                     self.sample(metric::CALL_FAILED, 1.0);
                     let reason = "Not Acceptable Here".into();
-                    self.command(now, Command::Reject { call: reference, code: 488, reason });
+                    self.command(
+                        now,
+                        Command::Reject {
+                            call: reference,
+                            code: 488,
+                            reason,
+                        },
+                    );
                     self.settle(now);
                     return;
                 }
@@ -120,12 +156,20 @@ impl EndpointCore {
             // We can hear from now on; we speak once the ACK says that the caller can hear.
             self.start_media(agreed, false);
         }
-        self.command(now, Command::Answer { call: reference, body });
+        self.command(
+            now,
+            Command::Answer {
+                call: reference,
+                body,
+            },
+        );
     }
 
     fn confirmed(&mut self, now: Instant, body: Option<&bytes::Bytes>) {
         let leave_at = self.begin + self.profile.duration + super::PARTNER_GRACE;
-        let Some(call) = self.call.as_deref_mut() else { return };
+        let Some(call) = self.call.as_deref_mut() else {
+            return;
+        };
         call.state = CallState::Up;
         call.report.established = true;
         let had_offer = call.agreed.is_some();

@@ -139,16 +139,44 @@ impl EndpointCore {
                 self.leave(now);
             }
             Input::NoCaller => self.no_caller(now),
-            Input::Sip { message, from, transport } => {
+            Input::Sip {
+                message,
+                from,
+                transport,
+            } => {
                 self.counts.received += 1;
-                self.trace.push(now.duration_since(self.begin), false, from, message.raw().clone());
-                self.tell_ua(now, ua::Input::Message { message, from, transport });
+                self.trace.push(
+                    now.duration_since(self.begin),
+                    false,
+                    from,
+                    message.raw().clone(),
+                );
+                self.tell_ua(
+                    now,
+                    ua::Input::Message {
+                        message,
+                        from,
+                        transport,
+                    },
+                );
             }
             Input::TransportError { to, error } => {
-                self.tell_ua(now, ua::Input::TransportError { to, error: error.into() });
+                self.tell_ua(
+                    now,
+                    ua::Input::TransportError {
+                        to,
+                        error: error.into(),
+                    },
+                );
             }
             Input::DestinationRefused { to, error } => {
-                self.tell_ua(now, ua::Input::DestinationRefused { to, error: error.into() });
+                self.tell_ua(
+                    now,
+                    ua::Input::DestinationRefused {
+                        to,
+                        error: error.into(),
+                    },
+                );
             }
             Input::Reserved { call, ports } => self.reserved(now, call, ports),
             Input::MediaRefused { call, what } => self.media_refused(now, call, what),
@@ -175,10 +203,16 @@ impl EndpointCore {
             Script::Registering | Script::Active => Some(self.leave_at()),
             Script::Waiting | Script::Leaving | Script::Unregistering | Script::Over => None,
         };
-        [self.ua.next_deadline(), self.answer_at, self.hang_up_at, self.patience_until, leave_at]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.ua.next_deadline(),
+            self.answer_at,
+            self.hang_up_at,
+            self.patience_until,
+            leave_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Its phase now.
@@ -206,7 +240,10 @@ impl EndpointCore {
             (metric::SIP_SENT, counts.sent),
             (metric::SIP_RECEIVED, counts.received),
             (metric::SIP_RETRANSMITS_SENT, counts.retransmits_sent),
-            (metric::SIP_RETRANSMITS_RECEIVED, counts.retransmits_received),
+            (
+                metric::SIP_RETRANSMITS_RECEIVED,
+                counts.retransmits_received,
+            ),
             (metric::SIP_UNEXPECTED, counts.unexpected),
         ] {
             if count > 0 {
@@ -224,9 +261,14 @@ impl EndpointCore {
         self.ua.handle(now, input);
         while let Some(output) = self.ua.poll() {
             match output {
-                ua::Output::Transmit { to, bytes, retransmission } => {
+                ua::Output::Transmit {
+                    to,
+                    bytes,
+                    retransmission,
+                } => {
                     self.counts.sent += 1;
                     self.counts.retransmits_sent += u32::from(retransmission);
+                    self.note_call_id(&bytes);
                     if let ua::HostPort::Ip(remote) = to.host {
                         let at = now.duration_since(self.begin);
                         self.trace.push(at, true, remote, bytes.clone());
@@ -235,6 +277,19 @@ impl EndpointCore {
                 }
                 ua::Output::Event(event) => self.event(now, event),
             }
+        }
+    }
+
+    /// The agent chooses the Call-ID of a call we make; its first INVITE shows it.
+    fn note_call_id(&mut self, bytes: &[u8]) {
+        if let Some(call) = self
+            .call
+            .as_deref_mut()
+            .filter(|call| call.report.call_id.is_empty())
+            && let Some(scan) = sip::wire::scan::Scan::of(bytes)
+            && scan.cseq_method == "INVITE"
+        {
+            scan.call_id.clone_into(&mut call.report.call_id);
         }
     }
 
@@ -260,7 +315,11 @@ impl EndpointCore {
                 self.bye_completed(now, call, delay, code);
             }
             Event::ByeFailed { call, code } => self.bye_failed(now, call, code),
-            Event::Offer { call, body, method: _ } => self.offered(now, call, body),
+            Event::Offer {
+                call,
+                body,
+                method: _,
+            } => self.offered(now, call, body),
             // We never offer a change and never ask OPTIONS in this script.
             Event::OfferAnswered { .. }
             | Event::OfferRefused { .. }
@@ -327,7 +386,9 @@ impl EndpointCore {
     }
 
     fn call_with(&mut self, reference: CallRef) -> Option<&mut Call> {
-        self.call.as_deref_mut().filter(|call| call.reference == reference)
+        self.call
+            .as_deref_mut()
+            .filter(|call| call.reference == reference)
     }
 
     fn cname(&self) -> String {

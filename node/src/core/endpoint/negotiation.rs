@@ -30,8 +30,12 @@ impl EndpointCore {
     ) -> bool {
         let cname = self.cname();
         let profile = std::rc::Rc::clone(&self.profile);
-        let Some(call) = self.call.as_deref_mut() else { return false };
-        let Some(local) = call.local_media(&profile, cname) else { return false };
+        let Some(call) = self.call.as_deref_mut() else {
+            return false;
+        };
+        let Some(local) = call.local_media(&profile, cname) else {
+            return false;
+        };
         let accepted = match (turn, body) {
             (Turn::Answer, Some(body)) => {
                 media::sdp::accept(&local, body).map_err(|error| error.to_string())
@@ -58,7 +62,9 @@ impl EndpointCore {
         let cname = self.cname();
         let seed = self.spec.seed;
         let profile = std::rc::Rc::clone(&self.profile);
-        let Some(call) = self.call.as_deref_mut() else { return };
+        let Some(call) = self.call.as_deref_mut() else {
+            return;
+        };
         let signalling_only = profile.clips.is_none();
         if !signalling_only {
             let mut stream = stream_config(&agreed, &profile, call.ssrc, cname, seed);
@@ -80,8 +86,12 @@ impl EndpointCore {
 
     /// Applies the agreement's direction and far end to the running stream.
     pub(super) fn redirect_media(&mut self) {
-        let Some(call) = self.call.as_deref() else { return };
-        let Some(agreed) = call.agreed.as_deref().filter(|_| call.media_started) else { return };
+        let Some(call) = self.call.as_deref() else {
+            return;
+        };
+        let Some(agreed) = call.agreed.as_deref().filter(|_| call.media_started) else {
+            return;
+        };
         self.outputs.push_back(Output::RedirectMedia {
             call: call.number,
             remote_rtp: agreed.remote_rtp,
@@ -96,29 +106,59 @@ impl EndpointCore {
         let cname = self.cname();
         let profile = std::rc::Rc::clone(&self.profile);
         let Some(call) = self.call_with(reference).filter(|call| call.is_live()) else {
-            self.command(now, Command::RejectOffer { call: reference, code: 481 });
+            self.command(
+                now,
+                Command::RejectOffer {
+                    call: reference,
+                    code: 481,
+                },
+            );
             return;
         };
         call.sdp_version += 1;
-        let Some(local) = call.local_media(&profile, cname) else { return };
+        let Some(local) = call.local_media(&profile, cname) else {
+            return;
+        };
         let Some(offer) = body else {
             // An offerless re-INVITE asks for our full offer; its answer comes with the ACK.
             let body = media::sdp::offer(&local);
-            self.command(now, Command::AnswerOffer { call: reference, body });
+            self.command(
+                now,
+                Command::AnswerOffer {
+                    call: reference,
+                    body,
+                },
+            );
             return;
         };
         match media::sdp::answer(&local, &offer) {
             Ok((body, agreed)) => {
                 call.agreed = Some(Box::new(agreed));
                 self.redirect_media();
-                self.command(now, Command::AnswerOffer { call: reference, body });
+                self.command(
+                    now,
+                    Command::AnswerOffer {
+                        call: reference,
+                        body,
+                    },
+                );
             }
-            Err(_) => self.command(now, Command::RejectOffer { call: reference, code: 488 }),
+            Err(_) => self.command(
+                now,
+                Command::RejectOffer {
+                    call: reference,
+                    code: 488,
+                },
+            ),
         }
     }
 
     pub(super) fn media_refused(&mut self, now: Instant, number: u32, what: String) {
-        let Some(call) = self.call.as_deref_mut().filter(|call| call.number == number) else {
+        let Some(call) = self
+            .call
+            .as_deref_mut()
+            .filter(|call| call.number == number)
+        else {
             return;
         };
         call.media_started = false;
@@ -129,7 +169,11 @@ impl EndpointCore {
     }
 
     pub(super) fn media_trouble(&mut self, now: Instant, number: u32, what: &str) {
-        let Some(call) = self.call.as_deref_mut().filter(|call| call.number == number) else {
+        let Some(call) = self
+            .call
+            .as_deref_mut()
+            .filter(|call| call.number == number)
+        else {
             return;
         };
         let settling = call.state == CallState::Settling;
@@ -140,10 +184,15 @@ impl EndpointCore {
     }
 
     pub(super) fn media_ended(&mut self, now: Instant, number: u32, summary: &StreamSummary) {
-        let Some(call) = self.call.as_deref_mut().filter(|call| call.number == number) else {
+        let Some(call) = self
+            .call
+            .as_deref_mut()
+            .filter(|call| call.number == number)
+        else {
             return;
         };
-        let report = crate::core::quality::media_report(summary, call.agreed.as_deref(), call.ports);
+        let report =
+            crate::core::quality::media_report(summary, call.agreed.as_deref(), call.ports);
         let silent = call.report.established && report.rx_packets == 0 && report.tx_packets > 0;
         call.report.media = Some(report);
         call.media_started = false;

@@ -26,7 +26,11 @@ impl EndpointCore {
 
     pub(super) fn registration_event(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Registered { refresh: true, code, .. } => {
+            Event::Registered {
+                refresh: true,
+                code,
+                ..
+            } => {
                 self.registration_code = Some(code);
                 self.sample(metric::REG_REFRESHES, 1.0);
             }
@@ -42,7 +46,12 @@ impl EndpointCore {
                     self.leave_if_done(now);
                 }
             }
-            Event::RegistrationFailed { code, reason, timeout, transport } => {
+            Event::RegistrationFailed {
+                code,
+                reason,
+                timeout,
+                transport,
+            } => {
                 self.registration_failed(now, code, &reason, timeout || transport);
             }
             Event::Unregistered { .. } => {
@@ -97,9 +106,15 @@ impl EndpointCore {
             sip::ua::Transport::Tcp => ";transport=tcp",
         };
         let uri = if self.profile.aor_domain.is_empty() {
-            format!("sip:{}@{}{transport}", self.spec.ua.contact_user, self.spec.ua.local)
+            format!(
+                "sip:{}@{}{transport}",
+                self.spec.ua.contact_user, self.spec.ua.local
+            )
         } else {
-            format!("sip:{}@{}{transport}", self.spec.ua.user, self.profile.aor_domain)
+            format!(
+                "sip:{}@{}{transport}",
+                self.spec.ua.user, self.profile.aor_domain
+            )
         };
         self.outputs.push_back(Output::Ready { uri });
     }

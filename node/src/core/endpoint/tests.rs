@@ -21,7 +21,11 @@ use crate::core::trace::TraceBounds;
 fn profile(group: u16, codecs: &[CodecId]) -> Profile {
     let clip = |codec: &CodecId| {
         let frames = vec![Bytes::from_static(&[0xff; 160])];
-        let clip = EncodedClip { frames, ptime_ms: 20, ticks_per_frame: codec.ticks(20) };
+        let clip = EncodedClip {
+            frames,
+            ptime_ms: 20,
+            ticks_per_frame: codec.ticks(20),
+        };
         (*codec, Arc::new(clip))
     };
     Profile {
@@ -68,7 +72,13 @@ fn spec(index: u32, role: Role, port: u16, registrar: Option<SocketAddr>) -> End
         user_agent: "test".into(),
         seed: u64::from(index) + 1,
     };
-    EndpointSpec { index: EndpointIndex(index), place: 0, role, ua, seed: u64::from(index) + 99 }
+    EndpointSpec {
+        index: EndpointIndex(index),
+        place: 0,
+        role,
+        ua,
+        seed: u64::from(index) + 99,
+    }
 }
 
 struct Party {
@@ -105,7 +115,12 @@ impl World {
                 media_starts: 0,
             })
             .collect();
-        Self { start, now: start, parties, wire: VecDeque::new() }
+        Self {
+            start,
+            now: start,
+            parties,
+            wire: VecDeque::new(),
+        }
     }
 
     fn tell(&mut self, party: usize, input: Input) {
@@ -117,7 +132,9 @@ impl World {
             let rtp = SocketAddr::from(([127, 0, 0, 1], port));
             match output {
                 Output::Transmit { to, bytes } => {
-                    let HostPort::Ip(to) = to.host else { panic!("a name in a test") };
+                    let HostPort::Ip(to) = to.host else {
+                        panic!("a name in a test")
+                    };
                     self.wire.push_back((now + HOP, this.at, to, bytes));
                 }
                 Output::Reserve { call } => {
@@ -156,18 +173,32 @@ impl World {
                 .filter_map(|(index, party)| Some((party.core.next_deadline()?, index)))
                 .min();
             let arrival = self.wire.front().map(|(at, ..)| *at);
-            let next = [timer.map(|(at, _)| at), arrival].into_iter().flatten().min();
-            let Some(next) = next.filter(|at| *at <= end) else { return };
+            let next = [timer.map(|(at, _)| at), arrival]
+                .into_iter()
+                .flatten()
+                .min();
+            let Some(next) = next.filter(|at| *at <= end) else {
+                return;
+            };
             self.now = self.now.max(next);
             if arrival == Some(next) {
-                let Some((_, from, to, bytes)) = self.wire.pop_front() else { return };
+                let Some((_, from, to, bytes)) = self.wire.pop_front() else {
+                    return;
+                };
                 let Some(party) = self.parties.iter().position(|party| party.at == to) else {
                     continue;
                 };
                 let parsed = sip::wire::Message::parse_datagram(bytes).expect("we send SIP");
                 if let sip::wire::Incoming::Message(message) = parsed {
                     let transport = Transport::Udp;
-                    self.tell(party, Input::Sip { message, from, transport });
+                    self.tell(
+                        party,
+                        Input::Sip {
+                            message,
+                            from,
+                            transport,
+                        },
+                    );
                 }
             } else if let Some((_, index)) = timer {
                 self.tell(index, Input::Timeout);
@@ -176,12 +207,18 @@ impl World {
     }
 
     fn report(&self, party: usize) -> &EndpointReport {
-        self.parties[party].report.as_ref().expect("the endpoint ended")
+        self.parties[party]
+            .report
+            .as_ref()
+            .expect("the endpoint ended")
     }
 
     fn value(&self, party: usize, metric: MetricId) -> Option<f32> {
         let samples = &self.parties[party].samples;
-        samples.iter().find(|(id, _)| *id == metric).map(|(_, value)| *value)
+        samples
+            .iter()
+            .find(|(id, _)| *id == metric)
+            .map(|(_, value)| *value)
     }
 }
 
@@ -198,7 +235,10 @@ fn pair(caller: &[CodecId], callee: &[CodecId]) -> World {
 }
 
 fn dial(world: &mut World) {
-    let target = world.parties[1].ready.clone().expect("ready without a registrar");
+    let target = world.parties[1]
+        .ready
+        .clone()
+        .expect("ready without a registrar");
     let due = world.start;
     world.tell(0, Input::Dial { target, due });
 }
@@ -215,7 +255,12 @@ fn a_call_is_made_measured_and_ended_by_the_caller() {
         assert_eq!(report.call_code, Some(200));
         let call = &report.calls[0];
         assert!(call.established);
-        assert_eq!(call.media.as_ref().map(|media| media.codec.as_str()), Some("PCMU"));
+        assert_eq!(call.call_id, world.report(0).calls[0].call_id);
+        assert!(call.call_id.starts_with("0-"), "{}", call.call_id);
+        assert_eq!(
+            call.media.as_ref().map(|media| media.codec.as_str()),
+            Some("PCMU")
+        );
         assert_eq!(world.parties[party].media_starts, 1);
         let phases = &world.parties[party].phases;
         assert!(phases.is_sorted(), "phases only go forward: {phases:?}");
@@ -239,7 +284,12 @@ fn no_common_codec_is_a_failed_negotiation_on_both_sides() {
     world.run(Duration::from_secs(60));
     for party in 0..2 {
         let report = world.report(party);
-        assert_eq!(report.outcome, Outcome::NegotiationFailed, "{}", report.reason);
+        assert_eq!(
+            report.outcome,
+            Outcome::NegotiationFailed,
+            "{}",
+            report.reason
+        );
         assert_eq!(report.call_code, Some(488));
     }
 }
@@ -247,7 +297,10 @@ fn no_common_codec_is_a_failed_negotiation_on_both_sides() {
 #[test]
 fn a_dead_registrar_is_no_answer_inside_timer_f() {
     let dead = SocketAddr::from(([127, 0, 0, 1], 9));
-    let party = (profile(0, &[CodecId::Pcmu]), spec(0, Role::Caller, 5101, Some(dead)));
+    let party = (
+        profile(0, &[CodecId::Pcmu]),
+        spec(0, Role::Caller, 5101, Some(dead)),
+    );
     let mut longer = party;
     longer.0.duration = Duration::from_secs(120);
     let mut world = World::new(vec![longer]);
@@ -257,7 +310,11 @@ fn a_dead_registrar_is_no_answer_inside_timer_f() {
     let report = world.report(0);
     assert_eq!(report.outcome, Outcome::RegistrationFailed);
     assert_eq!(report.registration_code, None);
-    assert!(report.reason.starts_with("no answer from registrar r"), "{}", report.reason);
+    assert!(
+        report.reason.starts_with("no answer from registrar r"),
+        "{}",
+        report.reason
+    );
     assert!(world.now - world.start <= Duration::from_millis(32_100));
 }
 
@@ -280,7 +337,12 @@ fn a_callee_that_never_answers_is_cancelled_at_the_ring_limit() {
 }
 
 fn spec_core(profile: Profile, start: Instant) -> EndpointCore {
-    EndpointCore::new(Rc::new(profile), spec(1, Role::Partner, 5102, None), start, start)
+    EndpointCore::new(
+        Rc::new(profile),
+        spec(1, Role::Partner, 5102, None),
+        start,
+        start,
+    )
 }
 
 #[test]
@@ -307,7 +369,13 @@ fn a_callee_without_a_caller_leaves_and_an_unreachable_one_is_an_os_error() {
     assert_eq!(world.report(1).outcome, Outcome::CompletedWithWarnings);
     dial(&mut world);
     let to = world.parties[1].at;
-    world.tell(0, Input::TransportError { to, error: "connection refused".into() });
+    world.tell(
+        0,
+        Input::TransportError {
+            to,
+            error: "connection refused".into(),
+        },
+    );
     world.run(Duration::from_secs(60));
     let report = world.report(0);
     assert_eq!(report.outcome, Outcome::Oserror, "{}", report.reason);

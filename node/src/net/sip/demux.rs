@@ -7,7 +7,7 @@ use sip::wire::{Message, Method};
 use smol_str::SmolStr;
 
 /// Call-IDs of strangers that may be claimed at once; further ones are refused and counted.
-pub const CLAIMS_MAX: usize = 200_000;
+const CLAIMS_MAX: usize = 200_000;
 
 /// Where a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,9 @@ impl Demux {
     #[must_use]
     pub fn route(&self, message: &Message) -> Route {
         if !message.is_request() {
-            let slot = message.branch().and_then(|branch| slot_of_branch(branch.as_bytes()));
+            let slot = message
+                .branch()
+                .and_then(|branch| slot_of_branch(branch.as_bytes()));
             return match slot.filter(|slot| self.contacts.contains_key(slot)) {
                 Some(slot) => Route::Slot(slot),
                 None => Route::Stray,
@@ -79,7 +81,10 @@ impl Demux {
         }
         let user = request_user(message.request_uri());
         if let Some(slot) = slot_of_contact(user)
-            && self.contacts.get(&slot).is_some_and(|contact| contact == user)
+            && self
+                .contacts
+                .get(&slot)
+                .is_some_and(|contact| contact == user)
         {
             return Route::Slot(slot);
         }
@@ -90,7 +95,11 @@ impl Demux {
             return Route::Slot(*slot);
         }
         let begins = matches!(message.method(), Some(Method::Invite)) && message.to_tag().is_none();
-        if begins { Route::AnyReceiver } else { Route::Nobody }
+        if begins {
+            Route::AnyReceiver
+        } else {
+            Route::Nobody
+        }
     }
 }
 
@@ -122,7 +131,8 @@ fn slot_of_contact(user: &str) -> Option<u32> {
 /// The user part of a SIP URI's text, escapes left as they are.
 fn request_user(uri: &str) -> &str {
     let rest = uri.split_once(':').map_or("", |(_, rest)| rest);
-    rest.rsplit_once('@').map_or("", |(user, _)| user.split(':').next().unwrap_or(user))
+    rest.rsplit_once('@')
+        .map_or("", |(user, _)| user.split(':').next().unwrap_or(user))
 }
 
 #[cfg(test)]

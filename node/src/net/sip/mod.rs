@@ -110,8 +110,19 @@ impl SipIo {
     #[must_use]
     pub fn new(egress: Arc<Egress>, resolver: Resolver) -> (Self, mpsc::Receiver<Arrival>) {
         let (arrivals, queue) = mpsc::channel(ARRIVALS_MAX);
-        let inner = Inner { ports: Vec::new(), counts: SipSocketCounts::default() };
-        (Self { inner: Rc::new(RefCell::new(inner)), arrivals, resolver, egress }, queue)
+        let inner = Inner {
+            ports: Vec::new(),
+            counts: SipSocketCounts::default(),
+        };
+        (
+            Self {
+                inner: Rc::new(RefCell::new(inner)),
+                arrivals,
+                resolver,
+                egress,
+            },
+            queue,
+        )
     }
 
     /// The names that are known.
@@ -144,8 +155,12 @@ impl SipIo {
         let mut tries = 0;
         let (udp, tcp) = loop {
             tries += 1;
-            let udp = udp::UdpPort::bind(asked, dscp, self.clone())
-                .map_err(|source| BindError { address: asked, transport: "UDP", source })?;
+            let udp =
+                udp::UdpPort::bind(asked, dscp, self.clone()).map_err(|source| BindError {
+                    address: asked,
+                    transport: "UDP",
+                    source,
+                })?;
             if !with_tcp {
                 break (udp, None);
             }
@@ -154,19 +169,32 @@ impl SipIo {
                 // A free UDP port need not be free for TCP: take another, a bounded number of times.
                 Err(_) if asked.port() == 0 && tries < BIND_TRIES => {}
                 Err(source) => {
-                    return Err(BindError { address: asked, transport: "TCP", source });
+                    return Err(BindError {
+                        address: asked,
+                        transport: "TCP",
+                        source,
+                    });
                 }
             }
         };
         let local = udp.local();
-        self.inner.borrow_mut().ports.push(Bound { asked, dscp, udp, tcp, users: 1 });
+        self.inner.borrow_mut().ports.push(Bound {
+            asked,
+            dscp,
+            udp,
+            tcp,
+            users: 1,
+        });
         Ok(local)
     }
 
     /// Gives a port back; the last user closes it.
     pub fn release(&self, local: SocketAddr) {
         let mut inner = self.inner.borrow_mut();
-        if let Some(at) = inner.ports.iter().position(|port| port.udp.local() == local)
+        if let Some(at) = inner
+            .ports
+            .iter()
+            .position(|port| port.udp.local() == local)
             && let Some(port) = inner.ports.get_mut(at)
         {
             port.users = port.users.saturating_sub(1);
@@ -200,7 +228,9 @@ impl SipIo {
             .map_err(|refused| SendFailure::Refused(refused.to_string()))?;
         let inner = self.inner.borrow();
         let Some(port) = inner.ports.iter().find(|port| port.udp.local() == local) else {
-            return Err(SendFailure::Refused(format!("the SIP port {local} is closed")));
+            return Err(SendFailure::Refused(format!(
+                "the SIP port {local} is closed"
+            )));
         };
         match to.transport {
             Transport::Udp => port.udp.send(remote, bytes),
@@ -216,11 +246,16 @@ impl SipIo {
     fn send_when_resolved(&self, local: SocketAddr, slot: u32, to: Destination, bytes: Bytes) {
         let io = self.clone();
         actix_rt::spawn(async move {
-            let HostPort::Name(name, port) = &to.host else { return };
+            let HostPort::Name(name, port) = &to.host else {
+                return;
+            };
             let failure = match io.resolver.look_up(name, *port, local.is_ipv4()).await {
                 Ok(address) => {
                     let host = HostPort::Ip(address);
-                    let direct = Destination { host, transport: to.transport };
+                    let direct = Destination {
+                        host,
+                        transport: to.transport,
+                    };
                     match io.send(local, slot, &direct, &bytes) {
                         Ok(_) => return,
                         Err(SendFailure::Refused(error)) => (address, error),
@@ -230,7 +265,11 @@ impl SipIo {
                 Err(error) => (SocketAddr::new(IpAddr::from([0, 0, 0, 0]), *port), error),
             };
             let (to, error) = failure;
-            io.arrived(Arrival::Unreachable { slot: Some(slot), to, error });
+            io.arrived(Arrival::Unreachable {
+                slot: Some(slot),
+                to,
+                error,
+            });
         });
     }
 
@@ -239,7 +278,10 @@ impl SipIo {
     pub fn counts(&self) -> SipSocketCounts {
         let inner = self.inner.borrow();
         let kernel_drops = inner.ports.iter().map(|port| port.udp.kernel_drops()).sum();
-        SipSocketCounts { kernel_drops, ..inner.counts }
+        SipSocketCounts {
+            kernel_drops,
+            ..inner.counts
+        }
     }
 
     /// Parses a datagram or framed message and queues it; answers statelessly what deserves that.
@@ -252,7 +294,12 @@ impl SipIo {
     ) -> Option<Bytes> {
         match parsed {
             Ok(Incoming::Message(message)) => {
-                self.arrived(Arrival::Message { local, message, from, transport });
+                self.arrived(Arrival::Message {
+                    local,
+                    message,
+                    from,
+                    transport,
+                });
                 None
             }
             Ok(Incoming::Ping | Incoming::Pong) => None,

@@ -25,7 +25,9 @@ impl Resolver {
     /// From now on `domain` means `host` and `port`.
     pub fn redirect(&self, domain: &str, host: &str, port: u16) {
         if domain != host {
-            self.overrides.borrow_mut().insert(domain.into(), (host.to_owned(), port));
+            self.overrides
+                .borrow_mut()
+                .insert(domain.into(), (host.to_owned(), port));
         }
     }
 
@@ -41,7 +43,10 @@ impl Resolver {
     pub async fn look_up(&self, name: &str, port: u16, ipv4: bool) -> Result<SocketAddr, String> {
         let redirected = self.overrides.borrow().get(name).cloned();
         let (host, real_port) = redirected.unwrap_or_else(|| (name.to_owned(), port));
-        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let bare = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
         let found = tokio::net::lookup_host((bare.as_str(), real_port))
             .await
             .map_err(|error| format!("cannot resolve `{host}`: {error}"))?

@@ -1,8 +1,6 @@
-//! The two socket calls that no safe crate offers: datagrams dropped by a socket's receive buffer,
-//! and turning on the kernel's error queue.
-#![allow(unsafe_code)] // getsockopt and setsockopt with options that nix and socket2 do not know
+//! The socket call that no safe crate offers: datagrams dropped by a socket's receive buffer.
+#![allow(unsafe_code)] // getsockopt with an option that nix and socket2 do not know
 
-use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// `SK_MEMINFO_VARS` of linux/sock_diag.h.
@@ -23,26 +21,9 @@ pub(super) fn drops(socket: BorrowedFd<'_>) -> u64 {
             &raw mut length,
         )
     };
-    if result == 0 { u64::from(figures[libc::SK_MEMINFO_DROPS as usize]) } else { 0 }
-}
-
-/// Asks the kernel to queue ICMP errors with the datagram that caused them (`IP_RECVERR`).
-pub(super) fn queue_errors(socket: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
-    let (level, option) = if ipv4 {
-        (libc::IPPROTO_IP, libc::IP_RECVERR)
+    if result == 0 {
+        u64::from(figures[libc::SK_MEMINFO_DROPS as usize])
     } else {
-        (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
-    };
-    let on: libc::c_int = 1;
-    // SAFETY: `on` is readable for its size and lives through the call; the descriptor is open.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            (&raw const on).cast(),
-            u32::try_from(size_of_val(&on)).unwrap_or(0),
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        0
+    }
 }

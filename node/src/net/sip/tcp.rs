@@ -47,7 +47,11 @@ pub(super) struct TcpPort {
 
 impl TcpPort {
     pub(super) fn listen(local: SocketAddr, io: SipIo) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(local), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(local),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         socket.set_nonblocking(true)?;
         socket.set_reuse_address(true)?;
         socket.bind(&local.into())?;
@@ -70,7 +74,9 @@ impl TcpPort {
         let writers = self.connections.writers.borrow();
         // RFC 3261 §18.2.2: a response goes back over the connection its request came by.
         let accepted = writers.get(&(remote, None));
-        let writer = accepted.or_else(|| writers.get(&(remote, Some(slot)))).cloned();
+        let writer = accepted
+            .or_else(|| writers.get(&(remote, Some(slot))))
+            .cloned();
         drop(writers);
         let writer = match writer {
             Some(writer) if !writer.is_closed() => writer,
@@ -194,7 +200,11 @@ impl Connections {
     fn lost(&self, key: Key, error: Option<String>) {
         self.writers.borrow_mut().remove(&key);
         if let (Some(slot), Some(error)) = (key.1, error) {
-            self.io.arrived(Arrival::Unreachable { slot: Some(slot), to: key.0, error });
+            self.io.arrived(Arrival::Unreachable {
+                slot: Some(slot),
+                to: key.0,
+                error,
+            });
         }
     }
 }

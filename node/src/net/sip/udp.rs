@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
+};
 use sip::ua::Transport;
 use sip::wire::Message;
 use sip::wire::scan::Scan;
@@ -38,21 +40,28 @@ impl UdpPort {
     pub(super) fn bind(asked: SocketAddr, dscp: u8, io: SipIo) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(asked), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
-        // Refused above rmem_max without CAP_NET_ADMIN: then the largest allowed value is in force.
-        socket.set_recv_buffer_size(BUFFER_OCTETS)?;
+        // Above rmem_max only CAP_NET_ADMIN helps: without it the largest allowed value is in force.
+        if setsockopt(&socket, sockopt::RcvBufForce, &BUFFER_OCTETS).is_err() {
+            socket.set_recv_buffer_size(BUFFER_OCTETS)?;
+        }
         socket.set_send_buffer_size(BUFFER_OCTETS)?;
         if asked.is_ipv4() {
+            setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
             socket.set_tos_v4(u32::from(dscp) << 2)?;
         } else {
             socket.set_only_v6(true)?;
+            setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
             socket.set_tclass_v6(u32::from(dscp) << 2)?;
         }
-        sys::queue_errors(socket.as_fd(), asked.is_ipv4())?;
         socket.bind(&asked.into())?;
         let socket = Rc::new(UdpSocket::from_std(socket.into())?);
         let local = socket.local_addr()?;
         let reader = actix_rt::spawn(read(Rc::clone(&socket), local, io));
-        Ok(Self { local, socket, reader })
+        Ok(Self {
+            local,
+            socket,
+            reader,
+        })
     }
 
     pub(super) fn local(&self) -> SocketAddr {
@@ -147,12 +156,8 @@ fn drain_errors(socket: &UdpSocket, io: &SipIo) {
         let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
         let mut slices = [IoSliceMut::new(&mut octets)];
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        let received = recvmsg::<SockaddrStorage>(
-            socket.as_raw_fd(),
-            &mut slices,
-            Some(&mut control),
-            flags,
-        );
+        let received =
+            recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags);
         let Ok(received) = received else { return };
         let to = received.address.as_ref().and_then(socket_address);
         let errno = received.cmsgs().ok().and_then(|mut messages| {
@@ -175,10 +180,12 @@ fn drain_errors(socket: &UdpSocket, io: &SipIo) {
 }
 
 fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = storage.as_sockaddr_in().map(|address| {
-        SocketAddr::from((address.ip(), address.port()))
-    });
+    let v4 = storage
+        .as_sockaddr_in()
+        .map(|address| SocketAddr::from((address.ip(), address.port())));
     v4.or_else(|| {
-        storage.as_sockaddr_in6().map(|address| SocketAddr::from((address.ip(), address.port())))
+        storage
+            .as_sockaddr_in6()
+            .map(|address| SocketAddr::from((address.ip(), address.port())))
     })
 }
