@@ -21,7 +21,6 @@ pub(crate) fn run(arguments: &CheckArguments) -> Exit {
     exit
 }
 
-
 /// What the test would do, in a few lines.
 fn describe(test: &Test, out: &mut impl Write) -> io::Result<()> {
     writeln!(
@@ -33,23 +32,42 @@ fn describe(test: &Test, out: &mut impl Write) -> io::Result<()> {
         test.duration,
         test.buildup
     )?;
-    let width = test.groups.iter().map(|group| group.name.chars().count()).max().unwrap_or(0);
+    let width = test
+        .groups
+        .iter()
+        .map(|group| group.name.chars().count())
+        .max()
+        .unwrap_or(0);
     for group in &test.groups {
         let does = match &group.target {
             Target::Uri(uri) => format!("call {uri}"),
             Target::Group(index) => {
-                let callee = test.groups.get(usize::from(*index)).map_or("", |g| g.name.as_str());
+                let callee = test
+                    .groups
+                    .get(usize::from(*index))
+                    .map_or("", |g| g.name.as_str());
                 format!("call the group {callee}, one to one")
             }
             Target::Receives => "receive calls".to_owned(),
             Target::Nobody => "register and stay registered".to_owned(),
         };
-        let registrar = group.registrar.and_then(|index| test.registrars.get(usize::from(index)));
+        let registrar = group
+            .registrar
+            .and_then(|index| test.registrars.get(usize::from(index)));
         let at = registrar.map_or_else(
             || "without a registrar".to_owned(),
-            |registrar| format!("at {} ({}:{})", registrar.domain, registrar.host, registrar.port),
+            |registrar| {
+                format!(
+                    "at {} ({}:{})",
+                    registrar.domain, registrar.host, registrar.port
+                )
+            },
         );
-        writeln!(out, "  {:width$}  {:>6}  {at}, {does}", group.name, group.count)?;
+        writeln!(
+            out,
+            "  {:width$}  {:>6}  {at}, {does}",
+            group.name, group.count
+        )?;
     }
     for threshold in &test.thresholds {
         writeln!(out, "  must hold: {}", threshold.text)?;

@@ -5,14 +5,28 @@
 
 mod args;
 mod check;
+mod cluster;
+mod demo;
 mod exit;
+mod interrupt;
+mod junit;
+mod lab;
+mod lab_options;
+mod run;
+mod screen;
+mod session;
+mod summary;
 mod test_file;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 use crate::args::{Arguments, Command};
+use crate::exit::Exit;
+use crate::screen::terminal::Screen;
 
 /// Signalling makes many short-lived pieces on several threads; jemalloc keeps them from
 /// fragmenting memory over long runs.
@@ -21,8 +35,29 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let exit = match arguments.command {
-        Command::Check(check) => check::run(&check),
+    let screen = Screen::default();
+    log_above(&screen);
+    let ended = match &arguments.command {
+        Command::Demo(demo) => demo::run(demo, screen.clone()),
+        Command::Run(run) => run::run(run, screen.clone()),
+        Command::Check(check) => Ok(check::run(check)),
+        Command::Lab(lab) => lab::run(lab),
     };
+    screen.clear();
+    let exit = ended.unwrap_or_else(|error| {
+        session::say(&format!("carillon: {error:#}"));
+        Exit::Failed
+    });
     exit.into()
+}
+
+/// The log goes to standard error, above the live block; `CARILLON_LOG` sets what is told.
+fn log_above(screen: &Screen) {
+    let filter = EnvFilter::try_from_env("CARILLON_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let screen = screen.clone();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_writer(move || screen.clone())
+        .init();
 }

@@ -21,10 +21,14 @@ pub(crate) fn load(path: &Path) -> Result<Test, BadFile> {
     let octets = read_bounded(path, TEST_FILE_MAX).map_err(unreadable)?;
     let text = String::from_utf8(octets).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        unreadable(io::Error::other(format!("it is not UTF-8 text (at octet {at})")))
+        unreadable(io::Error::other(format!(
+            "it is not UTF-8 text (at octet {at})"
+        )))
     })?;
     let folder = folder(path);
-    let name = path.file_stem().map_or("test".into(), |stem| stem.to_string_lossy());
+    let name = path
+        .file_stem()
+        .map_or("test".into(), |stem| stem.to_string_lossy());
     let read = |named: &str| read_bounded(&folder.join(named), NAMED_FILE_MAX);
     definition::parse(&text, &name, &read)
         .map_err(|mistakes| BadFile::Mistakes(path.to_owned(), mistakes))
@@ -58,7 +62,9 @@ impl BadFile {
 
 fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut octets = Vec::new();
-    let read = fs::File::open(path)?.take(most + 1).read_to_end(&mut octets)?;
+    let read = fs::File::open(path)?
+        .take(most + 1)
+        .read_to_end(&mut octets)?;
     if read as u64 > most {
         let message = format!("it is larger than {} MiB", most >> 20);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));

@@ -272,7 +272,7 @@ pub struct Threshold {
     pub text: String,
     /// Catalogue key or run ratio.
     pub metric: String,
-    /// `p5`, `p50`, `p95`, `p99`, `avg`, `worst`, `min`, `max`; none for a ratio.
+    /// `p1`, `p5`, `p50`, `p95`, `p99`, `avg`, `worst`, `min`, `max`; none for a ratio.
     pub aggregate: Option<String>,
     /// Only this group; none: the whole run.
     pub group: Option<String>,
