@@ -1,8 +1,11 @@
 //! What the rest of the program holds of a coordinator: submit, stop, watch, read.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use actix::{Actor, Addr, Arbiter, AsyncContext, WeakAddr};
 use shared::bus::Bus;
 use shared::definition::Test;
 use shared::id::{EndpointIndex, RunId};
@@ -11,7 +14,10 @@ use shared::wire::Trace;
 use thiserror::Error;
 use tokio::sync::broadcast;
 
+use crate::actor::{CoordinatorActor, Finished, Observe, Stop, Submit, Trouble};
 use crate::core::plan::Plan;
+use crate::result;
+use crate::store::{Meta, Reader, StoreError, Writer};
 
 /// What a coordinator is started with.
 #[derive(Clone, Debug)]
@@ -57,69 +63,166 @@ pub enum StopReason {
 
 /// A running coordinator. Clones are the same one.
 #[derive(Clone, Debug)]
-pub struct Handle;
+pub struct Handle {
+    actor: Addr<CoordinatorActor>,
+    meta: Meta,
+    version: Arc<str>,
+}
 
-/// Starts a coordinator on its own arbiter thread. Must be called inside an actix system.
+/// Starts a coordinator on an arbiter thread of its own. Must be called inside an actix system.
 ///
+/// Runs that an earlier coordinator left alive in the data directory are ended as FAILED.
 /// Errors: [`StartError::Storage`] where the data directory cannot be used, with what to check.
 pub fn start(config: CoordinatorConfig, bus: Arc<dyn Bus>) -> Result<Handle, StartError> {
-    let _ = (config, bus);
-    Err(StartError::Storage("not built yet".to_owned()))
+    let storage = |error: StoreError| StartError::Storage(error.to_string());
+    let (meta, epoch) = Meta::open(&config.data_dir).map_err(storage)?;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let orphans = meta
+        .end_orphans(since.map_or(0, crate::core::millis))
+        .map_err(storage)?;
+    if orphans > 0 {
+        tracing::warn!(orphans, "runs of an earlier coordinator were ended");
+    }
+    // The writer tells the actor of errors, and the actor owns the writer: the address comes later.
+    let address: Arc<OnceLock<WeakAddr<CoordinatorActor>>> = Arc::default();
+    let tell = Arc::clone(&address);
+    let writer = Writer::start(
+        meta.clone(),
+        Box::new(move |run, error| {
+            if let Some(actor) = tell.get().and_then(WeakAddr::upgrade) {
+                // Bounded: once for each run.
+                actor.do_send(Trouble::storage(run, error.to_string()));
+            }
+        }),
+    )
+    .map_err(storage)?;
+    // Subscribed here, not on the arbiter: what a node says after this call is heard.
+    let coordinator = CoordinatorActor::new(bus, writer, config.plan, epoch);
+    let arbiter = Arbiter::new();
+    let actor = CoordinatorActor::start_in_arbiter(&arbiter.handle(), move |context| {
+        let _ = address.set(context.address().downgrade());
+        coordinator
+    });
+    Ok(Handle {
+        actor,
+        meta,
+        version: config.version.into(),
+    })
 }
 
 impl Handle {
     /// Submits a test as a new run; PENDING is stored before this returns.
+    ///
+    /// Whatever is wrong with the test ends the run as CANNOT_RUN_FOR_NOW, not this call.
     pub async fn submit(&self, test: Test) -> Result<RunId, RequestError> {
-        let _ = test;
-        Err(RequestError::Gone)
+        let random = RandomState::new().build_hasher().finish();
+        let (run, stored) = self
+            .actor
+            .send(Submit {
+                test,
+                random: random as u32,
+            })
+            .await
+            .map_err(|_| RequestError::Gone)?;
+        stored.await.map_err(|_| RequestError::Gone)?;
+        Ok(run)
     }
 
     /// Asks a run to stop. A second call, or one after its end, changes nothing.
     pub async fn stop(&self, run: RunId, reason: StopReason) -> Result<(), RequestError> {
-        let _ = (run, reason);
-        Err(RequestError::Gone)
+        let interrupted = reason == StopReason::Interrupted;
+        let known = self
+            .actor
+            .send(Stop { run, interrupted })
+            .await
+            .map_err(|_| RequestError::Gone)?;
+        if known {
+            Ok(())
+        } else {
+            Err(RequestError::UnknownRun(run))
+        }
     }
 
-    /// Watches a run: first how it stands now, then each change.
+    /// Watches a run of this coordinator: first how it stands now, then each change.
     pub async fn subscribe(&self, run: RunId) -> Result<LiveStream, RequestError> {
-        let _ = run;
-        Err(RequestError::Gone)
+        let shown = self
+            .actor
+            .send(Observe(run))
+            .await
+            .map_err(|_| RequestError::Gone)?
+            .ok_or(RequestError::UnknownRun(run))?;
+        let (current, updates) = shown.watch();
+        Ok(LiveStream {
+            current,
+            updates,
+            ended: false,
+            missed: 0,
+        })
     }
 
     /// Waits for a run's end and everything of it being stored.
     pub async fn finished(&self, run: RunId) -> Result<(), RequestError> {
-        let _ = run;
-        Err(RequestError::Gone)
+        let mut live = self.subscribe(run).await?;
+        while live.next().await.is_some() {}
+        if !live.ended {
+            return Err(RequestError::Gone);
+        }
+        let stored = self
+            .actor
+            .send(Finished)
+            .await
+            .map_err(|_| RequestError::Gone)?;
+        stored.await.map_err(|_| RequestError::Gone)
     }
 
-    /// Reads a run's result from storage; also while it runs (what is there so far).
+    /// Reads a run's result from storage; also while it runs (what is stored so far).
+    ///
+    /// Bounds: with endpoints, all their seconds are held at once; prefer [`Self::write_json`] for
+    /// large runs.
     pub async fn result(
         &self,
         run: RunId,
         with_endpoints: bool,
     ) -> Result<RunResult, RequestError> {
-        let _ = (run, with_endpoints);
-        Err(RequestError::Gone)
+        let version = Arc::clone(&self.version);
+        self.read(move |meta| result::read(meta, run, &version, with_endpoints))
+            .await
     }
 
     /// Writes the whole result as JSON, endpoint by endpoint, without holding all of it in memory.
     pub async fn write_json(
         &self,
         run: RunId,
-        out: Box<dyn std::io::Write + Send>,
+        mut out: Box<dyn std::io::Write + Send>,
     ) -> Result<(), RequestError> {
-        let _ = (run, out);
-        Err(RequestError::Gone)
+        let version = Arc::clone(&self.version);
+        self.read(move |meta| result::write_json(meta, run, &version, out.as_mut()))
+            .await
     }
 
-    /// The SIP trace of an endpoint, if one was kept.
+    /// Reads the SIP trace of an endpoint, if one was kept.
     pub async fn trace(
         &self,
         run: RunId,
         endpoint: EndpointIndex,
     ) -> Result<Option<Trace>, RequestError> {
-        let _ = (run, endpoint);
-        Err(RequestError::Gone)
+        self.read(move |meta| {
+            Reader::open(meta, run)
+                .and_then(|reader| reader.trace(endpoint))
+                .map_err(|error| result::told(run, error))
+        })
+        .await
+    }
+
+    /// sled blocks, so it is read on a thread for that.
+    async fn read<T: Send + 'static>(
+        &self,
+        action: impl FnOnce(&Meta) -> Result<T, RequestError> + Send + 'static,
+    ) -> Result<T, RequestError> {
+        let meta = self.meta.clone();
+        tokio::task::spawn_blocking(move || action(&meta))
+            .await
+            .map_err(|error| RequestError::Storage(format!("reading broke down: {error}")))?
     }
 }
 

@@ -4,8 +4,11 @@
 //! only place that knows sled. Never touches `node`, `sip` or `media`: it speaks to nodes through
 //! the bus, also where both live in one process (DESIGN "The way of a run").
 
+mod actor;
 mod core;
 mod handle;
+mod result;
+mod store;
 #[cfg(test)]
 mod testing;
 

@@ -6,7 +6,7 @@ use shared::definition::{
 use shared::id::{EndpointIndex, GroupIndex, NodeId, RunId};
 use shared::phase::{Outcome, Phase};
 use shared::units::Millis;
-use shared::wire::{EndpointReport, NodeStatus};
+use shared::wire::{EndpointReport, Frame, NodeStatus};
 
 /// A node with plenty of everything.
 pub(crate) fn node(name: &str) -> NodeStatus {
@@ -122,3 +122,19 @@ pub(crate) fn report(endpoint: u32, outcome: Outcome) -> EndpointReport {
 
 /// The run of all unit tests.
 pub(crate) const RUN: RunId = RunId(0x1234_5678);
+
+/// An empty frame of the only node: its `sequence`-th, of `second`.
+pub(crate) fn frame(sequence: u64, second: u32) -> Frame {
+    Frame {
+        run: RUN,
+        node: NodeId("local".to_owned()),
+        epoch: 1,
+        sequence,
+        second,
+        last_of_second: true,
+        endpoints: Vec::new(),
+        phases: Vec::new(),
+        columns: Vec::new(),
+        generator: None,
+    }
+}

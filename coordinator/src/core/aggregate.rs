@@ -51,6 +51,13 @@ pub(crate) struct Strange {
     pub(crate) late: u64,
 }
 
+impl Strange {
+    /// Frames whose figures are in no result.
+    pub(crate) fn lost(self) -> u64 {
+        self.missing + self.malformed
+    }
+}
+
 #[derive(Debug)]
 struct GroupTotals {
     name: String,

@@ -386,6 +386,12 @@ impl Run {
                 self.endpoints()
             );
             self.fail(now, "reports_missing", sentence);
+        } else if self.aggregate.strange().lost() > 0 {
+            let lost = self.aggregate.strange().lost();
+            let sentence = format!(
+                "{lost} frames of measurements were lost or unreadable between node and coordinator; the figures would not be whole. This is a fault of Carillon, please report it."
+            );
+            self.fail(now, "frames_lost", sentence);
         } else if self.status() == RunStatus::Stopping {
             let sentence = "The run was stopped; everything measured before is kept.".to_owned();
             self.end(now, RunStatus::Completed, "stopped", sentence);

@@ -158,15 +158,26 @@ impl Sketch {
         Some(Distribution {
             count: self.count(),
             mean: self.mean()?,
-            min: self.min,
+            min: shortest(self.min),
             p1: self.quantile(0.01)?,
             p5: self.quantile(0.05)?,
             p50: self.quantile(0.50)?,
             p95: self.quantile(0.95)?,
             p99: self.quantile(0.99)?,
-            max: self.max,
-            worst,
+            max: shortest(self.max),
+            worst: shortest(worst),
         })
+    }
+}
+
+/// Values arrive as `f32`; the double that prints like it did: 4.41, not 4.409999847412109.
+#[allow(clippy::cast_possible_truncation)] // only where the narrower float is the same number
+fn shortest(value: f64) -> f64 {
+    let narrow = value as f32;
+    if f64::from(narrow) == value {
+        narrow.to_string().parse().unwrap_or(value)
+    } else {
+        value
     }
 }
 

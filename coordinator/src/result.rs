@@ -1,0 +1,224 @@
+//! A run's result, put together from storage: what `--json`, the summary and later the API show.
+
+use std::io::Write;
+use std::ops::Range;
+
+use shared::id::{EndpointIndex, GroupIndex, NodeId, RunId};
+use shared::phase::{Outcome, Phase, RunStatus};
+use shared::result::{EndpointResult, Part, RunResult, SCHEMA_VERSION, Verdict};
+use shared::wire::EndpointReport;
+
+use crate::core::summary::Summary;
+use crate::handle::RequestError;
+use crate::store::{Header, Meta, Reader, StoreError};
+
+/// Reads a result.
+///
+/// Bounds: without endpoints, a few kilobytes a second of run; with them, all of their seconds.
+pub(crate) fn read(
+    meta: &Meta,
+    run: RunId,
+    version: &str,
+    with_endpoints: bool,
+) -> Result<RunResult, RequestError> {
+    let told = |error| told(run, error);
+    let reader = Reader::open(meta, run).map_err(told)?;
+    let header = reader.header().map_err(told)?;
+    let mut result = head(&reader, &header, run, version).map_err(told)?;
+    if with_endpoints {
+        for range in passes(&header, &reader) {
+            result
+                .endpoints
+                .extend(endpoints(&reader, &header, run, range).map_err(told)?);
+        }
+    }
+    Ok(result)
+}
+
+/// Writes a result as JSON, some endpoints at a time.
+///
+/// The same document as serde writes of a whole [`RunResult`]: `endpoints` is its last field.
+/// Bounds: about [`ROWS_IN_MEMORY`] endpoint-seconds.
+pub(crate) fn write_json(
+    meta: &Meta,
+    run: RunId,
+    version: &str,
+    out: &mut dyn Write,
+) -> Result<(), RequestError> {
+    let told = |error| told(run, error);
+    let written = |error: std::io::Error| {
+        RequestError::Storage(format!("the result cannot be written: {error}"))
+    };
+    let serialized = |error: serde_json::Error| written(error.into());
+    let reader = Reader::open(meta, run).map_err(told)?;
+    let header = reader.header().map_err(told)?;
+    let result = head(&reader, &header, run, version).map_err(told)?;
+    let text = serde_json::to_string(&result).map_err(serialized)?;
+    let open = text.strip_suffix("]}").ok_or_else(|| {
+        RequestError::Storage("`endpoints` is not the last field of a result".to_owned())
+    })?;
+    out.write_all(open.as_bytes()).map_err(written)?;
+    let mut first = true;
+    for range in passes(&header, &reader) {
+        for endpoint in endpoints(&reader, &header, run, range).map_err(told)? {
+            if !std::mem::take(&mut first) {
+                out.write_all(b",").map_err(written)?;
+            }
+            serde_json::to_writer(&mut *out, &endpoint).map_err(serialized)?;
+        }
+    }
+    out.write_all(b"]}\n").map_err(written)?;
+    out.flush().map_err(written)
+}
+
+fn head(
+    reader: &Reader,
+    header: &Header,
+    run: RunId,
+    version: &str,
+) -> Result<RunResult, StoreError> {
+    let status = header
+        .history
+        .last()
+        .map_or(RunStatus::Pending, |step| step.status);
+    let summary = header.summary.clone().unwrap_or_else(|| unfinished(header));
+    let verdict = match status {
+        RunStatus::Failed | RunStatus::CannotRunForNow => Verdict::Failed,
+        _ => summary.verdict,
+    };
+    Ok(RunResult {
+        schema_version: SCHEMA_VERSION,
+        carillon_version: version.to_owned(),
+        run: run.to_string(),
+        test: header.test.name.clone(),
+        status,
+        history: header.history.clone(),
+        problems: summary.problems,
+        verdict,
+        began_unix_ms: summary.began_unix_ms,
+        elapsed_ms: summary.elapsed_ms,
+        all: summary.all,
+        groups: summary.groups,
+        failures: summary.failures,
+        generator: summary.generator,
+        thresholds: summary.thresholds,
+        seconds: reader.seconds()?,
+        endpoints: Vec::new(),
+    })
+}
+
+/// A run that still lives, or whose coordinator died: its series are there, its summary is not.
+fn unfinished(header: &Header) -> Summary {
+    let part = |name: &str| Part {
+        name: name.to_owned(),
+        ..Part::default()
+    };
+    let began = header
+        .history
+        .iter()
+        .find(|step| step.status == RunStatus::Running)
+        .map(|step| step.at_unix_ms);
+    let last = header.history.last().map(|step| step.at_unix_ms);
+    Summary {
+        began_unix_ms: began,
+        elapsed_ms: last.unwrap_or(0).saturating_sub(began.unwrap_or(u64::MAX)),
+        problems: Vec::new(),
+        verdict: Verdict::Failed,
+        all: part("all"),
+        groups: header
+            .test
+            .groups
+            .iter()
+            .map(|group| part(&group.name))
+            .collect(),
+        failures: Vec::new(),
+        generator: shared::result::GeneratorHealth::default(),
+        thresholds: Vec::new(),
+    }
+}
+
+/// Ranges of endpoints whose seconds fit into memory together; at least one endpoint each.
+fn passes(header: &Header, reader: &Reader) -> impl Iterator<Item = Range<u32>> + use<> {
+    let total = header.test.endpoint_count();
+    let width = (ROWS_IN_MEMORY / reader.seconds_stored().max(1)).clamp(1, PASS_MAX);
+    let last = header
+        .history
+        .last()
+        .is_none_or(|step| step.status != RunStatus::CannotRunForNow);
+    let total = if last { total } else { 0 };
+    (0..total)
+        .step_by(width as usize)
+        .map(move |start| start..start.saturating_add(width).min(total))
+}
+
+fn endpoints(
+    reader: &Reader,
+    header: &Header,
+    run: RunId,
+    range: Range<u32>,
+) -> Result<Vec<EndpointResult>, StoreError> {
+    let mut series = reader.series(range.clone())?;
+    let mut results = Vec::with_capacity(range.len());
+    for number in range {
+        let endpoint = EndpointIndex(number);
+        let report = match reader.report(endpoint)? {
+            Some(report) => report,
+            None => unreported(header, run, endpoint),
+        };
+        let group = header.test.groups.get(report.group.index());
+        results.push(EndpointResult {
+            group_name: group.map_or_else(String::new, |group| group.name.clone()),
+            seconds: series.remove(&number).unwrap_or_default(),
+            has_trace: reader.has_trace(endpoint)?,
+            report,
+        });
+    }
+    Ok(results)
+}
+
+/// Stands in for an endpoint that never told its end, because the run broke off before it.
+fn unreported(header: &Header, run: RunId, endpoint: EndpointIndex) -> EndpointReport {
+    let mut place = endpoint.0;
+    let mut group = 0u16;
+    for candidate in &header.test.groups {
+        if place < candidate.count {
+            break;
+        }
+        place -= candidate.count;
+        group = group.saturating_add(1);
+    }
+    let account = header
+        .test
+        .groups
+        .get(usize::from(group))
+        .and_then(|group| group.accounts.get(place as usize))
+        .map_or_else(String::new, |account| account.username.clone());
+    EndpointReport {
+        run,
+        endpoint,
+        group: GroupIndex(group),
+        account,
+        node: NodeId(String::new()),
+        phase: Phase::Initializing,
+        outcome: Outcome::Timeout,
+        reason: "It never reported its end: the run broke off before.".to_owned(),
+        registration_code: None,
+        call_code: None,
+        call_reason: None,
+        unregistered: false,
+        calls: Vec::new(),
+    }
+}
+
+/// A storage error as a request's answer.
+pub(crate) fn told(run: RunId, error: StoreError) -> RequestError {
+    match error {
+        StoreError::UnknownRun => RequestError::UnknownRun(run),
+        other => RequestError::Storage(other.to_string()),
+    }
+}
+
+/// Endpoint-seconds held at once: about 100 MB with 60 metrics each.
+const ROWS_IN_MEMORY: u32 = 20_000;
+/// Endpoints of a pass: one chunk of storage.
+const PASS_MAX: u32 = 256;

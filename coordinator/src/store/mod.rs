@@ -1,0 +1,91 @@
+//! Storage: the only place that knows sled.
+//!
+//! `<data-dir>/meta` is one small database (the runs and the start counter) that is open as long as
+//! the coordinator lives, so its lock keeps a second coordinator out. `<data-dir>/runs/<run>` is a
+//! database of its own for each run: damage is confined to one run, deleting is removing a directory.
+//! Values stay below 7 KiB, metrics are stored by columns (DESIGN 7, reference measurements of sled).
+
+mod block;
+mod meta;
+mod open;
+mod parts;
+mod read;
+mod run;
+mod writer;
+
+pub(crate) use meta::Meta;
+pub(crate) use read::{Header, Reader};
+pub(crate) use run::RunStore;
+pub(crate) use writer::{Command, Writer};
+
+use std::path::PathBuf;
+
+use shared::wire::EnvelopeError;
+use thiserror::Error;
+
+/// What can go wrong with storage.
+#[derive(Debug, Error)]
+pub(crate) enum StoreError {
+    /// Another process holds the database.
+    #[error(
+        "{path} is in use by another carillon process; wait for it to end, or give another --data-dir"
+    )]
+    Locked {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A directory cannot be made or read.
+    #[error("{path}: {source}; check that the directory may be written and the disk has room")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// sled cannot open or use the database.
+    #[error(
+        "the database {path} cannot be used: {source}; check the disk, or move the directory away to start anew"
+    )]
+    Database {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: sled::Error,
+    },
+    /// sled broke down while opening.
+    #[error("the database {path} is damaged beyond reading; move the directory away to start anew")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A record cannot be written or read.
+    #[error("a stored record of {what} cannot be read: {source}")]
+    Record {
+        /// Of what.
+        what: &'static str,
+        /// Why.
+        source: EnvelopeError,
+    },
+    /// A record's parts are incomplete or cannot be decompressed.
+    #[error("a stored record of {what} is damaged: {source}")]
+    Parts {
+        /// Of what.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no such run.
+    #[error("there is no such run")]
+    UnknownRun,
+    /// The writer's thread is gone.
+    #[error("the storage thread has ended")]
+    Gone,
+}
+
+/// sled's own errors on one database.
+pub(crate) fn database(path: &std::path::Path) -> impl Fn(sled::Error) -> StoreError + '_ {
+    |source| StoreError::Database {
+        path: path.to_owned(),
+        source,
+    }
+}
