@@ -16,6 +16,8 @@ pub struct SourceFile {
     pub path: String,
     /// Its content.
     pub text: String,
+    /// Its parent compiles it for tests only.
+    tests_only: bool,
 }
 
 impl SourceFile {
@@ -49,8 +51,7 @@ impl SourceFile {
             || self.path.contains("/tests/")
             || self.path.starts_with("tests/")
             || self.path.contains("/benches/")
-            // A module that its parent compiles for tests only has tests but no mark of its own.
-            || (self.text.contains("\n#[test]\n") && !self.text.contains("#[cfg(test)]"))
+            || self.tests_only
     }
 
     /// The line number of an offset, from 1.
@@ -132,13 +133,43 @@ impl Repository {
             !paths.is_empty(),
             "git lists no file that ends with {ending:?}"
         );
-        paths
+        let mut files: Vec<SourceFile> = paths
             .into_iter()
             // A file that is deleted but not yet committed is still listed; binary files have no text.
             .filter_map(|path| {
                 let text = std::fs::read_to_string(self.root.join(&path)).ok()?;
-                Some(SourceFile { path, text })
+                Some(SourceFile {
+                    path,
+                    text,
+                    tests_only: false,
+                })
             })
-            .collect()
+            .collect();
+        let tests_only: Vec<String> = files.iter().flat_map(test_modules).collect();
+        for file in &mut files {
+            file.tests_only = tests_only.contains(&file.path);
+        }
+        files
     }
+}
+
+/// Where the modules of a file lie that only its tests have: `#[cfg(test)] mod NAME;`.
+fn test_modules(file: &SourceFile) -> Vec<String> {
+    let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
+    let stem = name.trim_end_matches(".rs");
+    let folder = match stem {
+        "lib" | "main" | "mod" => folder.to_owned(),
+        _ => format!("{folder}/{stem}"),
+    };
+    file.text
+        .split("#[cfg(test)]\nmod ")
+        .skip(1)
+        .filter_map(|rest| rest.lines().next()?.strip_suffix(';'))
+        .flat_map(|module| {
+            [
+                format!("{folder}/{module}.rs"),
+                format!("{folder}/{module}/mod.rs"),
+            ]
+        })
+        .collect()
 }
