@@ -1,7 +1,9 @@
-//! SIP without sockets: messages on the wire, digest authentication, transactions, dialogs and the user agent.
+//! SIP without sockets: messages on the wire, digest authentication, transactions, dialogs and the
+//! user agent.
 //!
-//! Owns: what RFC 3261 says about octets, state and time. Every core has one shape: `handle(now, input)`, then
-//! `poll()` until it is `None`, then wait until `next_deadline()`. One input, drain everything, then the next.
+//! Owns: what RFC 3261 says about octets, state and time. Every core has one shape: `handle(now,
+//! input)`, then `poll()` until it is `None`, then wait until `next_deadline()`. One input, drain
+//! everything, then the next.
 //! Never: opens a socket, reads a clock, starts a task or looks into a body.
 //! Source: RFC 3261 and the documents each module names.
 

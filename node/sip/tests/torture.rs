@@ -394,7 +394,8 @@ fn streamed<'a>(
 
 /// Whether a stream and a datagram with the same octets lead to the same.
 ///
-/// Two differences are RFC 3261 §18.3's: a stream waits for octets that a datagram lacks, and needs Content-Length.
+/// Two differences are RFC 3261 §18.3's: a stream waits for octets that a datagram lacks, and needs
+/// Content-Length.
 fn agree(octets: &[u8], datagram: &Result<Incoming, Rejected>, piece: usize) {
     let mut framer = StreamFramer::new();
     let mut events = streamed(&mut framer, octets.chunks(piece));

@@ -1,6 +1,7 @@
 //! The client's side: answers challenges and authenticates later requests ahead of being asked.
 //!
-//! Owns: the chosen challenge of each realm, its nonce count and client nonce. Never: decides to resend a request.
+//! Owns: the chosen challenge of each realm, its nonce count and client nonce. Never: decides to
+//! resend a request.
 //! Source: RFC 7616 §3.3, §3.4, §3.6; RFC 8760 §2.4; RFC 3261 §22.1 to §22.3.
 
 use smallvec::SmallVec;
@@ -44,7 +45,8 @@ pub enum DigestError {
     /// The challenges are for realms other than that of the credentials.
     #[error("challenge for another realm")]
     Realm,
-    /// The request already carried an answer and the nonce was not stale: the credentials are wrong.
+    /// The request already carried an answer and the nonce was not stale: the credentials are
+    /// wrong.
     #[error("credentials refused")]
     Refused,
     /// The server calls every nonce stale.
@@ -54,8 +56,8 @@ pub enum DigestError {
 
 /// Answers digest challenges for one set of credentials.
 ///
-/// Shape: `on_challenge` with each 401 or 407, then `authorize` for each request (the retried one and all later
-/// ones); WWW and Proxy challenges and realms are kept apart.
+/// Shape: `on_challenge` with each 401 or 407, then `authorize` for each request (the retried one
+/// and all later ones); WWW and Proxy challenges and realms are kept apart.
 /// Bounds: at most `MAX_REALMS` realms of each kind.
 #[derive(Debug, Clone)]
 pub struct DigestClient {
@@ -94,10 +96,11 @@ impl DigestClient {
 
     /// Takes the challenges of a 401 or 407.
     ///
-    /// Shape: `answered` says how many challenges of this status the same request has had before this one.
+    /// Shape: `answered` says how many challenges of this status the same request has had before
+    /// this one.
     /// Errors: `DigestError`; then the request has failed.
-    /// Source: RFC 8760 §2.4 lets local policy choose: the strongest algorithm, the topmost among equals; RFC 3261
-    /// §22.3: one answer for each realm.
+    /// Source: RFC 8760 §2.4 lets local policy choose: the strongest algorithm, the topmost among
+    /// equals; RFC 3261 §22.3: one answer for each realm.
     pub fn on_challenge(&mut self, response: &Message, answered: u32) -> Result<(), DigestError> {
         let (kind, name) = match response.status() {
             Some(401) => (Kind::Origin, Name::WwwAuthenticate),
@@ -130,10 +133,12 @@ impl DigestClient {
         Ok(())
     }
 
-    /// The header lines that authenticate a request: none before the first challenge, then one for each realm.
+    /// The header lines that authenticate a request: none before the first challenge, then one for
+    /// each realm.
     ///
-    /// Shape: call it once for each request sent anew (not for a retransmission): each call raises the nonce counts.
-    /// `uri` is the Request-URI exactly as sent, `body` the body as sent (for auth-int).
+    /// Shape: call it once for each request sent anew (not for a retransmission): each call raises
+    /// the nonce counts. `uri` is the Request-URI exactly as sent, `body` the body as sent (for
+    /// auth-int).
     pub fn authorize(
         &mut self,
         method: &Method,
@@ -298,7 +303,8 @@ impl Session {
                 value.push_str(part);
             }
         } else if self.algorithm.session {
-            // The server needs the client nonce for A1 even where a challenge without qop asks for -sess.
+            // The server needs the client nonce for A1 even where a challenge without qop asks for
+            // -sess.
             for part in [", cnonce=\"", &self.cnonce, "\""] {
                 value.push_str(part);
             }

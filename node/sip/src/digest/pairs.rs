@@ -1,6 +1,7 @@
 //! The `name=value` lists of authentication header fields.
 //!
-//! Owns: cutting them, quoted strings and quoted-pairs included, and writing a quoted string. Never: knows a name.
+//! Owns: cutting them, quoted strings and quoted-pairs included, and writing a quoted string.
+//! Never: knows a name.
 //! Source: RFC 3261 §25.1 `challenge`, `credentials`; RFC 7616 §3.3, §3.4.
 
 use crate::wire::lex;
@@ -14,9 +15,10 @@ pub(super) struct Pair<'a> {
 
 /// Cuts one or more challenges (or one set of credentials) into scheme and pairs.
 ///
-/// Shape: `Digest a="b", c=d, Basic e="f"` gives two groups; an element without `=` or with a space before its first
-/// name starts a new group (RFC 7235 §4.1).
-/// Errors: `None` when it does not start with a scheme, a name is not a token or the text is not UTF-8.
+/// Shape: `Digest a="b", c=d, Basic e="f"` gives two groups; an element without `=` or with a space
+/// before its first name starts a new group (RFC 7235 §4.1).
+/// Errors: `None` when it does not start with a scheme, a name is not a token or the text is not
+/// UTF-8.
 /// Bounds: at most `MAX_PAIRS` pairs are kept, the rest is refused.
 pub(super) fn groups(value: &[u8]) -> Option<Vec<(&str, Vec<Pair<'_>>)>> {
     let mut groups: Vec<(&str, Vec<Pair<'_>>)> = Vec::new();

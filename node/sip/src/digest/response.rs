@@ -1,7 +1,7 @@
 //! The server's side: reads the answer to a challenge and checks it.
 //!
-//! Owns: parsing Authorization and Proxy-Authorization, recomputing the hash. Never: judges the nonce or its count;
-//! who made the nonce does.
+//! Owns: parsing Authorization and Proxy-Authorization, recomputing the hash. Never: judges the
+//! nonce or its count; who made the nonce does.
 //! Source: RFC 7616 §3.4; RFC 3261 §22.4.
 
 use smol_str::SmolStr;
@@ -47,7 +47,8 @@ pub struct DigestResponse {
 impl DigestResponse {
     /// Reads a header value.
     ///
-    /// Errors: `None` when it is not Digest, a mandatory part is missing, or algorithm, qop or nc are not understood.
+    /// Errors: `None` when it is not Digest, a mandatory part is missing, or algorithm, qop or nc
+    /// are not understood.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let (scheme, pairs) = pairs::groups(value)?.into_iter().next()?;
         if !scheme.eq_ignore_ascii_case("Digest") {

@@ -1,6 +1,7 @@
 //! Stateless answers to requests that cannot be taken.
 //!
-//! Owns: the response made from what could be read. Never: answers ACK or a response, or keeps anything.
+//! Owns: the response made from what could be read. Never: answers ACK or a response, or keeps
+//! anything.
 //! Source: RFC 3261 §8.2.6, §8.2.7.
 
 use bytes::Bytes;
@@ -11,9 +12,11 @@ use super::{Method, Name, RejectKind, lex, name_addr, reason_phrase, via};
 
 /// Makes the answer to a refused request.
 ///
-/// Shape: all Via lines, From, To with a tag, Call-ID and CSeq as they came; `None` when the message is a response
-/// or an ACK, the kind is not answered, or one of those header fields is not there to copy.
-/// Source: RFC 3261 §8.2.6.2; §8.2.7 wants the same tag for the same request, so it is a hash of the request.
+/// Shape: all Via lines, From, To with a tag, Call-ID and CSeq as they came; `None` when the
+/// message is a response or an ACK, the kind is not answered, or one of those header fields is not
+/// there to copy.
+/// Source: RFC 3261 §8.2.6.2; §8.2.7 wants the same tag for the same request, so it is a hash of
+/// the request.
 pub(crate) fn stateless(kind: RejectKind, head: &Head, text: &[u8]) -> Option<Bytes> {
     let code = kind.status()?;
     let Start::Request { method, .. } = &head.start else {

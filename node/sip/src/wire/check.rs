@@ -1,7 +1,7 @@
 //! The checks a user agent makes on a request before any dialog or transaction user sees it.
 //!
-//! Owns: method, Request-URI scheme, Require, body format, Accept, in the order of RFC 3261 §8.2. Never: keeps
-//! state, so authentication, merged requests and dialogs are checked elsewhere.
+//! Owns: method, Request-URI scheme, Require, body format, Accept, in the order of RFC 3261 §8.2.
+//! Never: keeps state, so authentication, merged requests and dialogs are checked elsewhere.
 //! Source: RFC 3261 §8.2, §8.1.3.3, §20.1.
 
 use smallvec::SmallVec;
@@ -35,8 +35,8 @@ pub struct Refusal {
 
 /// Checks a request against what is supported.
 ///
-/// Errors: `Refusal` 501 (method unknown) or 405 (known, not allowed), 416, 420, 415, 406, in that order. An ACK is
-/// never refused, as nothing answers it.
+/// Errors: `Refusal` 501 (method unknown) or 405 (known, not allowed), 416, 420, 415, 406, in that
+/// order. An ACK is never refused, as nothing answers it.
 /// Bounds: no allocation when the request passes.
 /// Source: RFC 3261 §8.2.1 to §8.2.3.
 pub fn check_request(request: &Message, capabilities: &Capabilities<'_>) -> Result<(), Refusal> {
@@ -111,7 +111,8 @@ fn check_require(request: &Message, capabilities: &Capabilities<'_>) -> Result<(
     Err(Refusal::new(420, Name::Unsupported, join(unsupported)))
 }
 
-/// RFC 3261 §8.2.3: a body whose type or encoding is not understood is refused, unless it is marked optional.
+/// RFC 3261 §8.2.3: a body whose type or encoding is not understood is refused, unless it is marked
+/// optional.
 fn check_body(request: &Message, capabilities: &Capabilities<'_>) -> Result<(), Refusal> {
     if request.body().is_empty() || is_optional(request) {
         return Ok(());
@@ -149,7 +150,8 @@ fn is_optional(request: &Message) -> bool {
         })
 }
 
-/// RFC 3261 §20.1: an INVITE whose Accept leaves out session descriptions cannot be answered with one.
+/// RFC 3261 §20.1: an INVITE whose Accept leaves out session descriptions cannot be answered with
+/// one.
 fn check_accept(
     request: &Message,
     method: &Method,

@@ -1,7 +1,7 @@
 //! Cuts a byte stream (TCP, TLS) into messages.
 //!
-//! Owns: the octets received and not yet taken, keep-alives, Content-Length framing. Never: waits; the caller
-//! bounds how long a started message may stay incomplete (`is_partial`).
+//! Owns: the octets received and not yet taken, keep-alives, Content-Length framing. Never: waits;
+//! the caller bounds how long a started message may stay incomplete (`is_partial`).
 //! Source: RFC 3261 §7.5, §18.3; RFC 5626 §3.5.1.
 
 use bytes::{Buf, BytesMut};
@@ -14,10 +14,10 @@ use super::{
 
 /// The receiving side of one stream connection.
 ///
-/// Shape: `push` what was read, then `next` until it is `None`. After a refusal whose kind breaks the stream
-/// `next` gives `None` for ever: the connection must be closed.
-/// Bounds: at most `MAX_STREAM_BUFFER` octets are kept; every octet is looked at a fixed number of times, however
-/// small the pieces.
+/// Shape: `push` what was read, then `next` until it is `None`. After a refusal whose kind breaks
+/// the stream `next` gives `None` for ever: the connection must be closed.
+/// Bounds: at most `MAX_STREAM_BUFFER` octets are kept; every octet is looked at a fixed number of
+/// times, however small the pieces.
 #[derive(Debug, Default)]
 pub struct StreamFramer {
     buffer: BytesMut,
@@ -57,7 +57,8 @@ impl StreamFramer {
         self.buffer.extend_from_slice(octets);
     }
 
-    /// The next message, keep-alive or refusal; `None` when more octets are needed or the stream is broken.
+    /// The next message, keep-alive or refusal; `None` when more octets are needed or the stream is
+    /// broken.
     #[expect(
         clippy::should_implement_trait,
         reason = "not an iterator: `None` is not the end"
@@ -120,7 +121,8 @@ impl StreamFramer {
                 return Ok(Begun::KeepAlive(Incoming::Ping));
             }
             self.half_ping = true;
-            // A CRLF with nothing behind it is an answer; if the rest of a ping follows later, the ping counts too.
+            // A CRLF with nothing behind it is an answer; if the rest of a ping follows later, the
+            // ping counts too.
             if self.buffer.is_empty() {
                 return Ok(Begun::KeepAlive(Incoming::Pong));
             }
@@ -140,7 +142,8 @@ impl StreamFramer {
                 .ok()
                 .filter(|length| *length <= MAX_BODY)
                 .ok_or(RejectKind::BodyTooLong),
-            // RFC 3261 §18.3: on a stream Content-Length is not optional, as nothing else ends the body.
+            // RFC 3261 §18.3: on a stream Content-Length is not optional, as nothing else ends the
+            // body.
             Ok(None) => Err(RejectKind::Missing(Name::ContentLength)),
             Err(kind) => Err(kind),
         };

@@ -1,6 +1,7 @@
 //! The start line and the index of header lines.
 //!
-//! Owns: finding lines, unfolding them, cutting names from values, within the limits. Never: judges a value.
+//! Owns: finding lines, unfolding them, cutting names from values, within the limits. Never: judges
+//! a value.
 //! Source: RFC 3261 §7.1, §7.2, §7.3.1, §7.5.
 
 use super::lex::{self, Span};
@@ -23,8 +24,9 @@ pub(crate) struct Line {
 
 /// A cut header section.
 ///
-/// Shape: spans count from the first octet of the start line, in `unfolded` if there is one, else in the octets as
-/// received: unfolding writes two spaces over each CRLF, so positions are the same in both.
+/// Shape: spans count from the first octet of the start line, in `unfolded` if there is one, else
+/// in the octets as received: unfolding writes two spaces over each CRLF, so positions are the same
+/// in both.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     pub(crate) start: Start,
@@ -38,8 +40,10 @@ pub(crate) struct Head {
 impl Head {
     /// Cuts the header section at the start of `octets`.
     ///
-    /// Errors: the kinds after which nothing more can be said: no end, a limit, a bare CR or LF, no SIP start line.
-    /// Bounds: one pass over at most `MAX_HEADER_SECTION` octets; one allocation, two more when a line is folded.
+    /// Errors: the kinds after which nothing more can be said: no end, a limit, a bare CR or LF, no
+    /// SIP start line.
+    /// Bounds: one pass over at most `MAX_HEADER_SECTION` octets; one allocation, two more when a
+    /// line is folded.
     pub(crate) fn parse(octets: &[u8]) -> Result<Self, RejectKind> {
         let cut = cut_lines(octets)?;
         let unfolded = (!cut.folds.is_empty()).then(|| unfold(octets, cut.end, &cut.folds));
@@ -167,7 +171,8 @@ fn unfold(octets: &[u8], end: usize, folds: &[usize]) -> Box<[u8]> {
     text
 }
 
-/// Reads the first line; the second part is what is wrong with it, when it can still be told what it is.
+/// Reads the first line; the second part is what is wrong with it, when it can still be told what
+/// it is.
 fn start_line(text: &[u8], line: &[u8]) -> Result<(Start, Option<RejectKind>), RejectKind> {
     if line
         .get(..4)
@@ -177,7 +182,8 @@ fn start_line(text: &[u8], line: &[u8]) -> Result<(Start, Option<RejectKind>), R
     }
     let (method, rest) = lex::cut(line, b' ').ok_or(RejectKind::NotSip)?;
     let method = Method::from_token(method).ok_or(RejectKind::NotSip)?;
-    // RFC 4475 §3.1.2.9, §3.1.2.10: more than one SP between the parts, or SP at the end, is tolerated.
+    // RFC 4475 §3.1.2.9, §3.1.2.10: more than one SP between the parts, or SP at the end, is
+    // tolerated.
     let rest = lex::trim(rest);
     let version_at = memchr::memrchr(b' ', rest).ok_or(RejectKind::NotSip)?;
     let version = rest.get(version_at + 1..).unwrap_or_default();

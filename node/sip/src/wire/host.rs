@@ -41,7 +41,8 @@ impl Host {
         sound.then(|| Self::Name(SmolStr::new(text)))
     }
 
-    /// Reads an address as it stands in a `received` parameter: IPv4, IPv6 with or without brackets.
+    /// Reads an address as it stands in a `received` parameter: IPv4, IPv6 with or without
+    /// brackets.
     pub fn parse_received(text: &str) -> Option<IpAddr> {
         let bare = text
             .strip_prefix('[')

@@ -1,6 +1,8 @@
-//! The small lexical rules that every header shares: tokens, LWS, quoted strings, lists and parameters.
+//! The small lexical rules that every header shares: tokens, LWS, quoted strings, lists and
+//! parameters.
 //!
-//! Owns: cutting a byte slice by RFC 3261 §25.1 rules without copying. Never: allocates, or indexes past a slice.
+//! Owns: cutting a byte slice by RFC 3261 §25.1 rules without copying. Never: allocates, or indexes
+//! past a slice.
 //! Source: RFC 3261 §25.1.
 
 /// A stretch of the header section; an empty one stands for "absent".
@@ -42,11 +44,7 @@ impl Span {
 
 /// Whether `byte` may stand in a token (RFC 3261 §25.1 `token`).
 pub(crate) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-        )
+    class(byte) & TOKEN != 0
 }
 
 pub(crate) fn is_token(text: &[u8]) -> bool {
@@ -136,7 +134,8 @@ pub(crate) fn find_top(text: &[u8], separator: u8) -> Result<Option<usize>, Unba
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unbalanced;
 
-/// The elements of a comma-separated value, trimmed; quoted strings and `<>` are respected, empty elements skipped.
+/// The elements of a comma-separated value, trimmed; quoted strings and `<>` are respected, empty
+/// elements skipped.
 #[derive(Debug, Clone)]
 pub(crate) struct Elements<'a> {
     rest: Option<&'a [u8]>,
@@ -172,7 +171,11 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// The parameters of `;name=value;name` text: pairs of name and value, trimmed; a value keeps its quotes.
+/// The name of a parameter and its value, if it has one.
+type ParamPair<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// The parameters of `;name=value;name` text: pairs of name and value, trimmed; a value keeps its
+/// quotes.
 #[derive(Debug, Clone)]
 pub(crate) struct ParamPairs<'a> {
     rest: &'a [u8],
@@ -186,39 +189,50 @@ impl<'a> ParamPairs<'a> {
 }
 
 impl<'a> Iterator for ParamPairs<'a> {
-    type Item = (&'a [u8], Option<&'a [u8]>);
+    type Item = ParamPair<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let [b';', rest @ ..] = trim_start(self.rest) else {
             return None;
         };
-        let end = find_quoted_aware(rest, b';');
-        let one = rest.get(..end).unwrap_or_default();
-        self.rest = rest.get(end..).unwrap_or_default();
-        Some(match cut(one, b'=') {
-            Some((name, value)) => (trim(name), Some(trim(value))),
-            None => (trim(one), None),
-        })
+        let (pair, _, rest) = one_param(rest);
+        self.rest = rest;
+        Some(pair)
     }
 }
 
-/// The position of the first `separator` outside quoted strings, or the length.
-fn find_quoted_aware(text: &[u8], separator: u8) -> usize {
+/// Cuts one parameter off `text` (which starts after its `;`): name and value, whether it is sound,
+/// and the rest.
+fn one_param(text: &[u8]) -> (ParamPair<'_>, bool, &[u8]) {
+    let name_end = text
+        .iter()
+        .position(|byte| matches!(byte, b';' | b'='))
+        .unwrap_or(text.len());
+    let name = trim(text.get(..name_end).unwrap_or_default());
+    let name_is_sound = !name.is_empty() && name.iter().all(|byte| class(*byte) & PARAM_NAME != 0);
+    let after = text.get(name_end..).unwrap_or_default();
+    let [b'=', after @ ..] = after else {
+        return ((name, None), name_is_sound, after);
+    };
     let mut quoted = false;
     let mut escaped = false;
-    for (at, &byte) in text.iter().enumerate() {
+    let end = after.iter().position(|&byte| {
         if escaped {
             escaped = false;
         } else if quoted {
             escaped = byte == b'\\';
             quoted = byte != b'"';
-        } else if byte == separator {
-            return at;
+        } else if byte == b';' {
+            return true;
         } else {
             quoted = byte == b'"';
         }
-    }
-    text.len()
+        false
+    });
+    let (value, rest) = after
+        .split_at_checked(end.unwrap_or(after.len()))
+        .unwrap_or((after, &[]));
+    ((name, Some(trim(value))), name_is_sound && !quoted, rest)
 }
 
 /// The value of the first parameter called `name` (any case); `Some(None)` for one without a value.
@@ -228,43 +242,22 @@ pub(crate) fn param<'a>(params: &'a [u8], name: &[u8]) -> Option<Option<&'a [u8]
         .map(|(_, value)| value)
 }
 
-/// Whether `text` is nothing or a list of parameters that all have a name, with all quoted strings closed.
+/// Whether `text` is nothing or a list of parameters that all have a name, with all quoted strings
+/// closed.
 pub(crate) fn params_are_sound(text: &[u8]) -> bool {
-    let text = trim(text);
-    if text.is_empty() {
-        return true;
-    }
-    if text.first() != Some(&b';') || unclosed_quote(text) {
-        return false;
-    }
-    ParamPairs::of(text)
-        .all(|(name, _)| !name.is_empty() && name.iter().all(|byte| is_param_name_byte(*byte)))
-}
-
-/// Header parameters are named by tokens, URI parameters also by `[ ] / : & $` and escapes (RFC 3261 §25.1).
-fn is_param_name_byte(byte: u8) -> bool {
-    is_token_byte(byte)
-        || matches!(byte, b'[' | b']' | b'/' | b':' | b'&' | b'$' | b'(' | b')')
-        || byte >= 0x80
-}
-
-fn unclosed_quote(text: &[u8]) -> bool {
-    let mut quoted = false;
-    let mut escaped = false;
-    for &byte in text {
-        if escaped {
-            escaped = false;
-        } else if quoted {
-            escaped = byte == b'\\';
-            quoted = byte != b'"';
-        } else {
-            quoted = byte == b'"';
+    let mut rest = trim(text);
+    while let [b';', after @ ..] = rest {
+        let (_, sound, left) = one_param(after);
+        if !sound {
+            return false;
         }
+        rest = left;
     }
-    quoted
+    rest.is_empty()
 }
 
-/// The content of a quoted string with its quoted-pairs resolved; text without quotes is given back as it is.
+/// The content of a quoted string with its quoted-pairs resolved; text without quotes is given back
+/// as it is.
 pub(crate) fn unquote(text: &[u8]) -> Vec<u8> {
     let [b'"', inner @ .., b'"'] = text else {
         return text.to_vec();
@@ -279,3 +272,37 @@ pub(crate) fn unquote(text: &[u8]) -> Vec<u8> {
     }
     plain
 }
+
+fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
+}
+
+/// In a token.
+const TOKEN: u8 = 1;
+/// In the name of a parameter: header parameters are named by tokens, URI parameters also by `[ ] /
+/// : & $ ( )`.
+const PARAM_NAME: u8 = 2;
+
+/// What each octet may be part of, looked up rather than compared: every header name and parameter
+/// passes here.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0_u8; 256];
+    let mut byte = 0_usize;
+    while byte < 256 {
+        let octet = byte as u8;
+        if octet.is_ascii_alphanumeric()
+            || matches!(
+                octet,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            )
+        {
+            classes[byte] = TOKEN | PARAM_NAME;
+        } else if matches!(octet, b'[' | b']' | b'/' | b':' | b'&' | b'$' | b'(' | b')')
+            || octet >= 0x80
+        {
+            classes[byte] = PARAM_NAME;
+        }
+        byte += 1;
+    }
+    classes
+};

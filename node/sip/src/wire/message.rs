@@ -1,7 +1,7 @@
 //! A SIP message: its octets and an index into them.
 //!
-//! Owns: parsing a datagram, and views of header fields without copying. Never: changes an octet; the typed rsip
-//! model is made only when asked for.
+//! Owns: parsing a datagram, and views of header fields without copying. Never: changes an octet;
+//! the typed rsip model is made only when asked for.
 //! Source: RFC 3261 §7, §18.3.
 
 use std::borrow::Cow;
@@ -21,7 +21,8 @@ use super::{
 pub enum Incoming {
     /// A message.
     Message(Message),
-    /// CRLFCRLF: a keep-alive; a stream answers it with CRLF, a datagram is ignored (RFC 5626 §3.5.1).
+    /// CRLFCRLF: a keep-alive; a stream answers it with CRLF, a datagram is ignored (RFC 5626
+    /// §3.5.1).
     Ping,
     /// CRLF: the answer to a ping.
     Pong,
@@ -29,9 +30,11 @@ pub enum Incoming {
 
 /// A request or a response that passed the checks every receiver makes.
 ///
-/// Shape: the octets from the start line to the end of the body, shared, and an index of the header lines. The
-/// mandatory header fields are there, single and well-formed; every other value is as it came.
-/// Bounds: one allocation for the index, two more when a header line is folded; all limits of this module hold.
+/// Shape: the octets from the start line to the end of the body, shared, and an index of the header
+/// lines. The mandatory header fields are there, single and well-formed; every other value is as it
+/// came.
+/// Bounds: one allocation for the index, two more when a header line is folded; all limits of this
+/// module hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     raw: Bytes,
@@ -50,8 +53,8 @@ pub struct Message {
 impl Message {
     /// Reads one datagram.
     ///
-    /// Shape: leading CRLFs are skipped; octets after Content-Length are cut off; without Content-Length the body is
-    /// the rest (RFC 3261 §18.3).
+    /// Shape: leading CRLFs are skipped; octets after Content-Length are cut off; without
+    /// Content-Length the body is the rest (RFC 3261 §18.3).
     /// Errors: `Rejected`, with a stateless answer where one can be made.
     /// Bounds: linear in the datagram. Never panics.
     pub fn parse_datagram(datagram: Bytes) -> Result<Incoming, Rejected> {
@@ -85,7 +88,8 @@ impl Message {
         Self::assemble(raw, head, facts, length).map(Incoming::Message)
     }
 
-    /// Puts a message together once its body length is known; `raw` starts at the start line and may be longer.
+    /// Puts a message together once its body length is known; `raw` starts at the start line and
+    /// may be longer.
     pub(crate) fn assemble(
         raw: Bytes,
         head: Head,
@@ -167,7 +171,8 @@ impl Message {
         self.header(name).and_then(lex::utf8)
     }
 
-    /// The value of the first line with this name as text, in any case; compact forms are not looked up.
+    /// The value of the first line with this name as text, in any case; compact forms are not
+    /// looked up.
     pub fn header_named(&self, name: &str) -> Option<&[u8]> {
         let text = self.text();
         self.lines
@@ -189,7 +194,8 @@ impl Message {
             .map(move |line| line.value.of(text))
     }
 
-    /// The comma-separated values of all lines called `name`, in order; quotes and `<>` are respected.
+    /// The comma-separated values of all lines called `name`, in order; quotes and `<>` are
+    /// respected.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &[u8]> {
         self.lines(name).flat_map(Elements::of)
     }
@@ -202,7 +208,8 @@ impl Message {
             .map(move |line| (line.name, line.name_span.of(text), line.value.of(text)))
     }
 
-    /// The value of a header that is a single number (Expires, Min-Expires, RSeq …), any parameters left out.
+    /// The value of a header that is a single number (Expires, Min-Expires, RSeq …), any parameters
+    /// left out.
     ///
     /// Errors: `None` when absent or not `1*DIGIT`; a number past `u32` counts as `u32::MAX`.
     pub fn number(&self, name: Name) -> Option<u32> {

@@ -1,7 +1,8 @@
 //! SIP methods: the known ones by name, every other token as it came.
 //!
 //! Owns: the mapping from token to method. Never: decides which method is allowed.
-//! Source: RFC 3261 §7.1 (method names are case-sensitive) and the documents that register each method.
+//! Source: RFC 3261 §7.1 (method names are case-sensitive) and the documents that register each
+//! method.
 
 use smol_str::SmolStr;
 
@@ -45,8 +46,8 @@ pub enum Method {
 impl Method {
     /// Maps a token to its method.
     ///
-    /// Errors: `None` when `token` is not an RFC 3261 §25.1 token. `invite` is `Other`: method names are
-    /// case-sensitive.
+    /// Errors: `None` when `token` is not an RFC 3261 §25.1 token. `invite` is `Other`: method
+    /// names are case-sensitive.
     pub fn from_token(token: &[u8]) -> Option<Self> {
         Some(match token {
             b"INVITE" => Self::Invite,

@@ -1,7 +1,9 @@
-//! SIP messages as octets: a lenient, bounded parser, exact printers, and the typed views between them.
+//! SIP messages as octets: a lenient, bounded parser, exact printers, and the typed views between
+//! them.
 //!
-//! Owns: framing (datagram and stream), the header index, URI, name-addr and Via, writers, the request checks that
-//! need no state. Never: keeps transactions or dialogs, changes an octet that it hands on, or reads an SDP body.
+//! Owns: framing (datagram and stream), the header index, URI, name-addr and Via, writers, the
+//! request checks that need no state. Never: keeps transactions or dialogs, changes an octet that
+//! it hands on, or reads an SDP body.
 //! Source: RFC 3261 §7, §18, §20, §25; RFC 4475; RFC 5118; RFC 5626 §3.5.1.
 
 mod answer;

@@ -1,7 +1,8 @@
 //! Header field names: the known ones as an enum, their wire form and their compact form.
 //!
 //! Owns: the mapping between octets and names. Never: says what a header means.
-//! Source: RFC 3261 §7.3.1 (names are case-insensitive), §7.3.3 (compact forms) and the IANA registry of header fields.
+//! Source: RFC 3261 §7.3.1 (names are case-insensitive), §7.3.3 (compact forms) and the IANA
+//! registry of header fields.
 
 /// A header field name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,4 +1,5 @@
-//! The address of From, To, Contact, Route and Record-Route: display name, URI and header parameters.
+//! The address of From, To, Contact, Route and Record-Route: display name, URI and header
+//! parameters.
 //!
 //! Owns: name-addr and addr-spec with parameters. Never: follows what it reads.
 //! Source: RFC 3261 §20.10, §25.1; RFC 4475 §3.1.1.6, §3.1.2.13, §3.1.2.14.
@@ -11,7 +12,8 @@ use super::{Params, SyntaxError, Uri, lex};
 
 /// A display name, a URI and header parameters.
 ///
-/// Shape: a bare addr-spec has `bracketed` false and its parameters are header parameters (RFC 3261 §20.10).
+/// Shape: a bare addr-spec has `bracketed` false and its parameters are header parameters (RFC 3261
+/// §20.10).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NameAddr {
     /// The display name as written, quotes included.
@@ -37,7 +39,8 @@ impl NameAddr {
 
     /// Reads one address.
     ///
-    /// Errors: `SyntaxError::NameAddr` for an open quote or bracket, an empty parameter or a URI that is none.
+    /// Errors: `SyntaxError::NameAddr` for an open quote or bracket, an empty parameter or a URI
+    /// that is none.
     pub fn parse(text: &[u8]) -> Result<Self, SyntaxError> {
         Self::parse_bytes(text).ok_or(SyntaxError::NameAddr)
     }
@@ -111,8 +114,8 @@ impl<'a> Parts<'a> {
             Some(open) => {
                 let (uri, params) = lex::cut(rest.get(open + 1..)?, b'>')?;
                 let display = lex::trim(text.get(..display_end + open)?);
-                // RFC 4475 §3.1.2.14: white space inside the brackets is ignored. A display name that should have
-                // been quoted is taken as it is (§3.1.2.15).
+                // RFC 4475 §3.1.2.14: white space inside the brackets is ignored. A display name
+                // that should have been quoted is taken as it is (§3.1.2.15).
                 Self {
                     display,
                     uri: lex::trim(uri),
@@ -121,7 +124,8 @@ impl<'a> Parts<'a> {
                 }
             }
             None if display_end == 0 => {
-                // RFC 3261 §20.10: without brackets what follows the first `;` belongs to the header, not the URI.
+                // RFC 3261 §20.10: without brackets what follows the first `;` belongs to the
+                // header, not the URI.
                 let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
                 let uri = lex::trim(rest.get(..end)?);
                 Self {

@@ -1,7 +1,7 @@
 //! Parameters of a URI, a name-addr or a Via, kept as the text they came in.
 //!
-//! Owns: reading and editing `;name=value` lists without disturbing order, case, escapes, quoting or what it does
-//! not know. Never: decodes escapes on its own.
+//! Owns: reading and editing `;name=value` lists without disturbing order, case, escapes, quoting
+//! or what it does not know. Never: decodes escapes on its own.
 //! Source: RFC 3261 §25.1 `generic-param`, §7.3.1.
 
 use smol_str::{SmolStr, SmolStrBuilder};
@@ -10,7 +10,8 @@ use super::lex::{self, ParamPairs};
 
 /// A list of `;name=value` parameters.
 ///
-/// Shape: the text as written, starting at its first `;`, or empty. Printing gives the same octets back.
+/// Shape: the text as written, starting at its first `;`, or empty. Printing gives the same octets
+/// back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Params(SmolStr);
 
@@ -23,7 +24,8 @@ impl Params {
         lex::params_are_sound(text.as_bytes()).then(|| Self(SmolStr::new(text)))
     }
 
-    /// The value of the first parameter called `name`, quotes kept; empty for a parameter without a value.
+    /// The value of the first parameter called `name`, quotes kept; empty for a parameter without a
+    /// value.
     pub fn get(&self, name: &str) -> Option<&str> {
         lex::param(self.0.as_bytes(), name.as_bytes())
             .map(|value| lex::utf8(value.unwrap_or_default()).unwrap_or_default())
@@ -54,7 +56,8 @@ impl Params {
         self.0.is_empty()
     }
 
-    /// Adds `;name` or `;name=value` at the end, or replaces the parameter of that name where it stands.
+    /// Adds `;name` or `;name=value` at the end, or replaces the parameter of that name where it
+    /// stands.
     ///
     /// Shape: `value` goes in as it is: the caller quotes or escapes.
     pub fn set(&mut self, name: &str, value: Option<&str>) {

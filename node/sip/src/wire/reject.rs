@@ -1,6 +1,7 @@
 //! Why octets were refused, and what may be answered.
 //!
-//! Owns: the list of refusals, the status each maps to and whether a stream survives it. Never: sends.
+//! Owns: the list of refusals, the status each maps to and whether a stream survives it. Never:
+//! sends.
 //! Source: RFC 3261 §8.2, §16.3, §18.3; RFC 4475.
 
 use bytes::Bytes;
@@ -9,13 +10,14 @@ use super::Name;
 
 /// A message that was not taken.
 ///
-/// Shape: `answer` is a complete stateless response for the packet's source; without one the message is dropped.
-/// Either way the caller counts it under `kind`.
+/// Shape: `answer` is a complete stateless response for the packet's source; without one the
+/// message is dropped. Either way the caller counts it under `kind`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// Why.
     pub kind: RejectKind,
-    /// A stateless response, when the request was whole enough to be answered (never to ACK or a response).
+    /// A stateless response, when the request was whole enough to be answered (never to ACK or a
+    /// response).
     pub answer: Option<Bytes>,
 }
 
@@ -72,7 +74,8 @@ pub enum RejectKind {
 }
 
 impl RejectKind {
-    /// The status code that a request refused for this reason is answered with; `None` where it is dropped.
+    /// The status code that a request refused for this reason is answered with; `None` where it is
+    /// dropped.
     pub fn status(self) -> Option<u16> {
         match self {
             Self::Empty

@@ -1,7 +1,8 @@
 //! A look into a message in place, to find whom it is for.
 //!
-//! Owns: the four things demultiplexing needs, found without building a `Message`. Never: validates; what it cannot
-//! read at a glance (folded lines, no such header) is `None` and takes the full parser.
+//! Owns: the four things demultiplexing needs, found without building a `Message`. Never:
+//! validates; what it cannot read at a glance (folded lines, no such header) is `None` and takes
+//! the full parser.
 //! Source: RFC 3261 §17.1.3, §17.2.3, §18.
 
 use super::{MAX_HEADER_SECTION, lex, name_addr, via};
@@ -37,7 +38,8 @@ impl<'a> Scan<'a> {
     /// Glances at a datagram.
     ///
     /// Errors: `None` when it is no SIP message, or one that needs the full parser.
-    /// Bounds: stops at the header it needs last, at most `MAX_HEADER_SECTION` octets; no allocation.
+    /// Bounds: stops at the header it needs last, at most `MAX_HEADER_SECTION` octets; no
+    /// allocation.
     pub fn of(datagram: &'a [u8]) -> Option<Self> {
         let mut lines = Lines {
             rest: datagram.get(..MAX_HEADER_SECTION).unwrap_or(datagram),
@@ -77,7 +79,8 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// The user part of the Request-URI, escapes kept: it carries an endpoint's index where a peer dials our Contact.
+    /// The user part of the Request-URI, escapes kept: it carries an endpoint's index where a peer
+    /// dials our Contact.
     pub fn request_user(&self) -> Option<&'a str> {
         let ScanStart::Request { uri, .. } = self.start else {
             return None;

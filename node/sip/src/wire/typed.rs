@@ -1,7 +1,7 @@
 //! The typed rsip model of a message, made on demand.
 //!
-//! Owns: filling rsip's request, response, URI and header types. Never: uses rsip's parser for a whole message, as
-//! it refuses or misreads valid ones; never prints through it.
+//! Owns: filling rsip's request, response, URI and header types. Never: uses rsip's parser for a
+//! whole message, as it refuses or misreads valid ones; never prints through it.
 //! Source: rsip 0.4.0.
 
 use super::{Host, Message, Method, Name, Scheme, Uri};
@@ -26,8 +26,8 @@ pub enum TypedError {
 impl Message {
     /// Builds rsip's typed model of this message.
     ///
-    /// Shape: header fields in order, compact names expanded, unknown ones as `Header::Other`. The reason phrase is
-    /// kept where rsip has no variant for the code.
+    /// Shape: header fields in order, compact names expanded, unknown ones as `Header::Other`. The
+    /// reason phrase is kept where rsip has no variant for the code.
     /// Errors: `TypedError` when rsip cannot hold what the message says.
     pub fn to_rsip(&self) -> Result<rsip::SipMessage, TypedError> {
         let headers = self.rsip_headers()?;
@@ -100,7 +100,8 @@ impl Uri {
     /// The rsip URI.
     ///
     /// Shape: an IPv6 host becomes a bracketed domain, as rsip prints addresses without brackets.
-    /// Errors: `TypedError::Uri` for a scheme other than `sip`/`sips`, URI headers, or a parameter rsip refuses.
+    /// Errors: `TypedError::Uri` for a scheme other than `sip`/`sips`, URI headers, or a parameter
+    /// rsip refuses.
     pub fn to_rsip(&self) -> Result<rsip::Uri, TypedError> {
         let refused = || TypedError::Uri(self.to_string());
         let scheme = match self.scheme {

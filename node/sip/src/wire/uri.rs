@@ -1,6 +1,7 @@
 //! URIs as SIP uses them: `sip:`, `sips:`, `tel:` and, opaque, all others.
 //!
-//! Owns: parsing and exact printing. Never: decodes escapes unasked (a `%00` stays `%00`), compares or resolves.
+//! Owns: parsing and exact printing. Never: decodes escapes unasked (a `%00` stays `%00`), compares
+//! or resolves.
 //! Source: RFC 3261 §19.1, §25.1; RFC 3966; RFC 5118.
 
 use std::str::FromStr;
@@ -36,9 +37,9 @@ impl Scheme {
 
 /// A URI.
 ///
-/// Shape: for `sip:` and `sips:` every field as named. For `tel:` the number is `user` and the host an empty name;
-/// for any other scheme all that follows the colon is `user`. Printing gives back the text that was parsed, but for
-/// the scheme (lower case) and an IP address (canonical form).
+/// Shape: for `sip:` and `sips:` every field as named. For `tel:` the number is `user` and the host
+/// an empty name; for any other scheme all that follows the colon is `user`. Printing gives back
+/// the text that was parsed, but for the scheme (lower case) and an IP address (canonical form).
 /// Bounds: short parts live inline, without allocation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Uri {
@@ -74,7 +75,8 @@ impl Uri {
 
     /// Reads a URI; no white space around or inside.
     ///
-    /// Errors: `SyntaxError::Uri` for a missing scheme, an unescaped `@` too many, a bad host, port or parameter.
+    /// Errors: `SyntaxError::Uri` for a missing scheme, an unescaped `@` too many, a bad host, port
+    /// or parameter.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
         Self::parse_bytes(text.as_bytes()).ok_or(SyntaxError::Uri)
     }
@@ -139,7 +141,8 @@ impl Uri {
     }
 
     fn parse_sip(scheme: Scheme, rest: &[u8]) -> Option<Self> {
-        // A user part may hold `;`, `?` and `/` (RFC 3261 §25.1 user-unreserved), so the `@` is looked for first.
+        // A user part may hold `;`, `?` and `/` (RFC 3261 §25.1 user-unreserved), so the `@` is
+        // looked for first.
         let (user, password, rest) = match lex::cut(rest, b'@') {
             Some((info, rest)) => {
                 let (user, password) = match lex::cut(info, b':') {

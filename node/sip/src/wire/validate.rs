@@ -1,6 +1,7 @@
 //! What every message must hold, whoever receives it.
 //!
-//! Owns: the mandatory header fields, their number, their ranges. Never: asks what a user agent supports.
+//! Owns: the mandatory header fields, their number, their ranges. Never: asks what a user agent
+//! supports.
 //! Source: RFC 3261 §8.1.1, §8.2, §18.3, §20; RFC 4475 §3.1.2, §3.3.
 
 use super::head::{Head, Start};
@@ -16,7 +17,8 @@ pub(crate) struct Facts {
     pub(crate) branch: Span,
     pub(crate) cseq: u32,
     pub(crate) cseq_method: Method,
-    /// The declared body length, or what is wrong with it; kept apart because a stream is framed by it.
+    /// The declared body length, or what is wrong with it; kept apart because a stream is framed by
+    /// it.
     pub(crate) content_length: Result<Option<u64>, RejectKind>,
     pub(crate) fault: Option<RejectKind>,
 }
@@ -190,7 +192,8 @@ impl Facts {
         }
     }
 
-    /// RFC 3261 §20.14: `1*DIGIT`; a repetition with the same number changes nothing, another number is an error.
+    /// RFC 3261 §20.14: `1*DIGIT`; a repetition with the same number changes nothing, another
+    /// number is an error.
     fn content_length(&mut self, value: &[u8]) {
         self.content_length = match (self.content_length, lex::digits(value)) {
             (Err(kind), _) => Err(kind),

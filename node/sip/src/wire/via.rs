@@ -29,8 +29,8 @@ pub struct Via {
 impl Via {
     /// Reads one via-parm.
     ///
-    /// Errors: `SyntaxError::Via` when the protocol is not three tokens that start with `SIP`, sent-by is malformed
-    /// or a parameter is empty.
+    /// Errors: `SyntaxError::Via` when the protocol is not three tokens that start with `SIP`,
+    /// sent-by is malformed or a parameter is empty.
     pub fn parse(text: &[u8]) -> Result<Self, SyntaxError> {
         Self::parse_bytes(text).ok_or(SyntaxError::Via)
     }
@@ -42,8 +42,8 @@ impl Via {
             .filter(|branch| !branch.is_empty())
     }
 
-    /// Whether the branch identifies a transaction by itself (RFC 3261 §17.2.3): the magic cookie and something
-    /// after it (RFC 4475 §3.2.1 has the cookie alone).
+    /// Whether the branch identifies a transaction by itself (RFC 3261 §17.2.3): the magic cookie
+    /// and something after it (RFC 4475 §3.2.1 has the cookie alone).
     pub fn has_rfc3261_branch(&self) -> bool {
         self.branch()
             .and_then(|branch| branch.strip_prefix(MAGIC_COOKIE))
@@ -55,7 +55,8 @@ impl Via {
         self.params.get("received").and_then(Host::parse_received)
     }
 
-    /// The `rport` parameter: `Some(None)` asks for it, `Some(Some(port))` carries it (RFC 3581 §3).
+    /// The `rport` parameter: `Some(None)` asks for it, `Some(Some(port))` carries it (RFC 3581
+    /// §3).
     pub fn rport(&self) -> Option<Option<u16>> {
         self.params.get("rport").map(|port| port.parse().ok())
     }
@@ -99,7 +100,8 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Cuts `SIP / 2.0 / UDP host:port ;params`; any version passes, as its request is answered 505.
+    /// Cuts `SIP / 2.0 / UDP host:port ;params`; any version passes, as its request is answered
+    /// 505.
     pub(crate) fn of(text: &'a [u8]) -> Option<Self> {
         let (protocol, rest) = lex::cut(lex::trim(text), b'/')?;
         let (version, rest) = lex::cut(rest, b'/')?;

@@ -1,8 +1,9 @@
 //! Printing requests and responses.
 //!
-//! Owns: one growing buffer per message, header fields in the order they are given, Content-Length last and right.
-//! Never: reformats a value. The one octet it refuses to write is a line end inside a value, which becomes SP: a
-//! name out of a test file must not be able to add header fields.
+//! Owns: one growing buffer per message, header fields in the order they are given, Content-Length
+//! last and right.
+//! Never: reformats a value. The one octet it refuses to write is a line end inside a value, which
+//! becomes SP: a name out of a test file must not be able to add header fields.
 //! Source: RFC 3261 §7, §8.1.1, §8.2.6, §12.1.1, §18.2.1; RFC 3581 §4.
 
 use std::io::Write as _;
@@ -80,7 +81,8 @@ impl<'b> RequestWriter<'b> {
 
 /// Writes a response to a request.
 ///
-/// Shape: Via, From, Call-ID, CSeq and To are copied first (RFC 3261 §8.2.6.2); then as `RequestWriter`.
+/// Shape: Via, From, Call-ID, CSeq and To are copied first (RFC 3261 §8.2.6.2); then as
+/// `RequestWriter`.
 #[derive(Debug)]
 pub struct ResponseWriter<'b> {
     out: Vec<u8>,
@@ -95,8 +97,8 @@ impl<'b> ResponseWriter<'b> {
         Self::start(request, None, code, reason)
     }
 
-    /// Like `to`, and notes in the topmost Via where the request came from: `received` when the address differs
-    /// from sent-by or `rport` was asked for (RFC 3261 §18.2.1, RFC 3581 §4).
+    /// Like `to`, and notes in the topmost Via where the request came from: `received` when the
+    /// address differs from sent-by or `rport` was asked for (RFC 3261 §18.2.1, RFC 3581 §4).
     pub fn to_source(request: &Message, source: SocketAddr, code: u16, reason: &str) -> Self {
         Self::start(request, Some(source), code, reason)
     }
@@ -185,7 +187,8 @@ impl<'b> ResponseWriter<'b> {
     }
 }
 
-/// The reason phrase that the RFCs give a status code; the phrase of its class for one they do not list.
+/// The reason phrase that the RFCs give a status code; the phrase of its class for one they do not
+/// list.
 ///
 /// Source: RFC 3261 §21 and the documents that register further codes.
 pub fn reason_phrase(code: u16) -> &'static str {
@@ -281,7 +284,8 @@ fn put_display(out: &mut Vec<u8>, name: Name, value: &dyn std::fmt::Display) {
     out.extend_from_slice(name.as_str().as_bytes());
     out.extend_from_slice(b": ");
     let from = out.len();
-    // Writing to a Vec does not fail; a Display that reports an error leaves the value as far as it got.
+    // Writing to a Vec does not fail; a Display that reports an error leaves the value as far as it
+    // got.
     let _written = write!(out, "{value}");
     for byte in out
         .iter_mut()
@@ -293,7 +297,8 @@ fn put_display(out: &mut Vec<u8>, name: Name, value: &dyn std::fmt::Display) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes the topmost Via line with `received` and `rport` filled in; further values of the line follow unchanged.
+/// Writes the topmost Via line with `received` and `rport` filled in; further values of the line
+/// follow unchanged.
 fn put_top_via(out: &mut Vec<u8>, line: &[u8], source: SocketAddr) {
     let top_end = lex::find_top(line, b',')
         .ok()

@@ -84,7 +84,8 @@ fn a_response_copies_what_rfc_3261_8_2_6_2_lists() {
 
 #[test]
 fn the_top_via_learns_where_the_request_came_from() {
-    // RFC 3581 §4: with rport, both the address and the port go in, even where the address is the same.
+    // RFC 3581 §4: with rport, both the address and the port go in, even where the address is the
+    // same.
     let bytes =
         ResponseWriter::to_source(&invite(), "192.0.2.1:6000".parse().unwrap(), 200, "OK").finish();
     let via = parse(bytes).top_via();
