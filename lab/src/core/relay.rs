@@ -11,105 +11,17 @@ use std::time::{Duration, Instant};
 use crate::config::RelayConfig;
 use crate::stats::{CallMedia, Direction, MAX_ENDED_CALLS};
 
-use super::impair::{Path, Verdict};
+use super::impair::Verdict;
 use super::packet::{Kind, Packet};
-use super::random::hash;
-use super::sdp::MAX_MEDIA_LINES;
 
-/// A call's number at the relay; never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct SessionId(pub(crate) u64);
+mod held;
+mod port;
+mod session;
 
-/// The two ends of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Side {
-    /// Who sent the INVITE.
-    Caller,
-    /// Who was called.
-    Callee,
-}
+pub(crate) use self::port::{Due, Fate, Port, SessionId, Side, Target};
 
-impl Side {
-    /// The other end.
-    pub(crate) fn other(self) -> Self {
-        match self {
-            Self::Caller => Self::Callee,
-            Self::Callee => Self::Caller,
-        }
-    }
-
-    fn index(self) -> usize {
-        match self {
-            Self::Caller => 0,
-            Self::Callee => 1,
-        }
-    }
-}
-
-/// One socket of a session: the one that `side` sends to and hears from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Port {
-    /// The call.
-    pub(crate) session: SessionId,
-    /// The media line, from 0.
-    pub(crate) line: u8,
-    /// Whose socket.
-    pub(crate) side: Side,
-    /// The odd one of the pair.
-    pub(crate) rtcp: bool,
-}
-
-/// Where one end of a media line wants its packets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Target {
-    /// Address for RTP.
-    pub(crate) rtp: Option<SocketAddr>,
-    /// Address for RTCP, where it has its own.
-    pub(crate) rtcp: Option<SocketAddr>,
-    /// The end offered or accepted RTCP on the RTP port.
-    pub(crate) mux: bool,
-}
-
-/// What the relay says about a packet that just arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// Send it now, from `from` to `to`.
-    Forward {
-        /// The socket it leaves through.
-        from: Port,
-        /// Where it goes.
-        to: SocketAddr,
-        /// Send it twice.
-        twice: bool,
-    },
-    /// It is held; [`Relay::due`] gives it back.
-    Held,
-    /// It is lost on purpose.
-    Lost,
-    /// It came from elsewhere than the SDP said.
-    Stranger,
-    /// No target, or no room.
-    Refused,
-    /// Neither RTP nor RTCP.
-    Invalid,
-    /// No such session any more.
-    Unknown,
-}
-
-/// A held packet whose time has come.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Due {
-    /// The socket it leaves through.
-    pub(crate) from: Port,
-    /// Where it goes.
-    pub(crate) to: SocketAddr,
-    /// When it arrived.
-    pub(crate) received: Instant,
-    /// It is a copy.
-    pub(crate) duplicate: bool,
-    /// Its octets.
-    pub(crate) data: Box<[u8]>,
-}
+use self::held::{Held, Swapping, What};
+use self::session::Session;
 
 /// The sessions of one relay thread.
 #[derive(Debug)]
@@ -121,64 +33,6 @@ pub(crate) struct Relay {
     order: u64,
     ended: VecDeque<(SessionId, CallMedia)>,
     total_ended: Direction,
-}
-
-#[derive(Debug)]
-struct Session {
-    call_id: String,
-    lines: Vec<Line>,
-    counts: [Direction; 2],
-    last_packet: Instant,
-}
-
-#[derive(Debug)]
-struct Line {
-    targets: [Target; 2],
-    paths: [Path; 2],
-    swapping: [Option<Swapping>; 2],
-    swaps: u64,
-}
-
-/// A packet that waits for its successor to pass.
-#[derive(Debug)]
-struct Swapping {
-    number: u64,
-    release: Instant,
-    due: Due,
-}
-
-#[derive(Debug)]
-struct Held {
-    at: Instant,
-    order: u64,
-    what: What,
-}
-
-#[derive(Debug)]
-enum What {
-    Packet(Due),
-    // No successor came: the swap with this number is given up.
-    GiveUp { port: Port, number: u64 },
-}
-
-impl PartialEq for Held {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for Held {}
-
-impl PartialOrd for Held {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Held {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
 }
 
 impl Relay {
@@ -197,13 +51,7 @@ impl Relay {
 
     /// Begins a session.
     pub(crate) fn open(&mut self, now: Instant, id: SessionId, call_id: &str) {
-        let session = Session {
-            call_id: call_id.to_owned(),
-            lines: Vec::new(),
-            counts: [Direction::default(); 2],
-            last_packet: now,
-        };
-        self.sessions.insert(id, session);
+        self.sessions.insert(id, Session::new(now, call_id));
     }
 
     /// Names where `port`'s side of a media line wants its packets.
@@ -213,25 +61,7 @@ impl Relay {
             return;
         };
         session.last_packet = now;
-        while session.lines.len() <= usize::from(port.line) && session.lines.len() < MAX_MEDIA_LINES
-        {
-            let number = session.lines.len() as u8;
-            let path = |side: u8| {
-                Path::new(
-                    impair,
-                    hash(seed, &[session.call_id.as_bytes(), &[number, side]]),
-                )
-            };
-            session.lines.push(Line {
-                targets: [Target::default(); 2],
-                paths: [path(0), path(1)],
-                swapping: [None, None],
-                swaps: 0,
-            });
-        }
-        if let Some(line) = session.lines.get_mut(usize::from(port.line)) {
-            line.targets[port.side.index()] = target;
-        }
+        session.set_target(port, target, impair, seed);
     }
 
     /// Ends a session; what it still holds is dropped when its time comes.
@@ -446,65 +276,6 @@ impl Relay {
             order: self.order,
             what,
         }));
-    }
-}
-
-impl Session {
-    fn media(&self, ended: bool) -> CallMedia {
-        let [to_callee, to_caller] = self.counts;
-        CallMedia {
-            call_id: self.call_id.clone(),
-            ended,
-            to_callee,
-            to_caller,
-        }
-    }
-}
-
-impl Line {
-    fn muxed(&self) -> bool {
-        self.targets.iter().all(|target| target.mux)
-    }
-
-    fn knows(&self, side: Side, source: SocketAddr) -> bool {
-        let target = &self.targets[side.index()];
-        target.rtp == Some(source) || target.rtcp == Some(source)
-    }
-
-    fn rtcp_verdict(&mut self, now: Instant, side: usize, impaired: bool) -> Verdict {
-        let path = &mut self.paths[side];
-        if !impaired {
-            return Verdict::Pass {
-                release: path.delayed(now),
-                duplicate: false,
-                swap: false,
-            };
-        }
-        match path.decide(now) {
-            // A report that waits for a successor would wait five seconds.
-            Verdict::Pass { release, .. } => Verdict::Pass {
-                release,
-                duplicate: false,
-                swap: false,
-            },
-            Verdict::Lost => Verdict::Lost,
-        }
-    }
-
-    /// Out of which socket, and whereto.
-    fn way(&self, port: Port, rtcp: bool) -> Option<(Port, SocketAddr)> {
-        let side = port.side.other();
-        let target = &self.targets[side.index()];
-        let own_port = rtcp && !self.muxed();
-        let to = if own_port { target.rtcp } else { target.rtp };
-        Some((
-            Port {
-                side,
-                rtcp: own_port,
-                ..port
-            },
-            to?,
-        ))
     }
 }
 
