@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -53,10 +54,10 @@ pub enum EngineError {
 
 /// The running media threads. Dropping it stops them.
 pub struct Engine {
-    epoch: Epoch,
     shards: Vec<ShardMedia>,
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+    epoch: Epoch,
 }
 
 /// Reports that may wait for the node: some seconds of reports and the ends of all streams of a
@@ -73,10 +74,10 @@ impl Engine {
         let (reports, receiver) = bounded(REPORTS_MAX);
         let epoch = Epoch::now();
         let mut engine = Self {
-            epoch,
             shards: Vec::new(),
             threads: Vec::new(),
             stop: Arc::default(),
+            epoch,
         };
         let binder = Binder::new(config.ports.clone());
         for thread in 0..config.threads.max(1) {
@@ -115,14 +116,15 @@ impl Engine {
     }
 
     /// The handle of thread `index mod threads`: both ends of a call should use the same.
+    /// None only where the engine has no thread, which `start` does not let happen.
     #[must_use]
     pub fn shard(&self, index: usize) -> Option<ShardMedia> {
         self.shards.get(index % self.shards.len().max(1)).cloned()
     }
 
-    /// When second 0 of all threads began.
+    /// When engine second 0 began.
     #[must_use]
-    pub fn epoch(&self) -> std::time::Instant {
+    pub fn epoch(&self) -> Instant {
         self.epoch.instant(self.epoch.mono_ns())
     }
 

@@ -206,7 +206,6 @@ pub(super) fn is_old_news(errno: Errno) -> bool {
             | Errno::EHOSTDOWN
             | Errno::ENOPROTOOPT
             | Errno::EPROTO
-            | Errno::EACCES
             | Errno::EINTR
     )
 }

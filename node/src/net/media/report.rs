@@ -86,6 +86,12 @@ pub enum TroubleWhat {
     /// A stream of this id is already there: the new one was dropped.
     #[error("a stream of this id exists already")]
     Duplicate,
+    /// The thread has no room: the new stream was dropped.
+    #[error("the media thread has {limit} streams already, which is its bound")]
+    Full {
+        /// The bound.
+        limit: usize,
+    },
     /// Redirect or stop of a stream that is not there.
     #[error("there is no stream of this id")]
     Unknown,

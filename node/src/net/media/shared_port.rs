@@ -126,10 +126,9 @@ impl SharedPort {
         let Some(source) = datagram.source else {
             return Found::Stranger;
         };
-        let ourselves = source.port() == self.rtp_address.port()
-            && source.ip() == self.rtp_address.ip()
-            || Some(source.port()) == self.rtp_address.port().checked_add(1)
-                && source.ip() == self.rtp_address.ip();
+        // The odd port above is the RTCP socket's.
+        let ourselves =
+            source.ip() == self.rtp_address.ip() && source.port() & !1 == self.rtp_address.port();
         let (verdict, ssrc) = match classify(datagram.octets) {
             Class::Rtp => {
                 let ssrc = word(datagram.octets, 8).unwrap_or_default();
@@ -138,7 +137,12 @@ impl SharedPort {
             Class::Rtcp => {
                 let sender = word(datagram.octets, 4).unwrap_or_default();
                 let reported = first_reported(datagram.octets);
-                (self.rtcp.rtcp(source, sender, reported, ourselves), sender)
+                let verdict = match self.rtcp.rtcp(source, sender, reported, ourselves) {
+                    // A peer may use rtcp-mux unasked.
+                    Verdict::Stranger => self.rtp.rtcp(source, sender, reported, ourselves),
+                    known => known,
+                };
+                (verdict, sender)
             }
             Class::Invalid => match self.rtp.sole(source) {
                 Some(key) => (Verdict::Stream(key), 0),

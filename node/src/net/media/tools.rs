@@ -14,6 +14,9 @@ use crate::net::media::clock::{Clock, Epoch};
 use crate::net::media::report::{MediaReport, MediaSecond, StreamId, TroubleWhat};
 use crate::net::media::sys::{self, ReceiveBatch};
 
+/// Ends of streams that wait for a node which does not read: twice what one thread can hold.
+const ENDS_MAX: usize = 131_072;
+
 /// Owned by one thread.
 pub(super) struct Tools {
     pub epoch: Epoch,
@@ -112,8 +115,12 @@ impl Tools {
         self.offer(MediaReport::Trouble { id, what });
     }
 
-    /// Queues the end of a stream: it is never refused, because the node waits for it.
+    /// Queues the end of a stream. It waits where the channel is full, because the node waits for it.
     pub(super) fn report_end(&mut self, ended: MediaReport) {
+        if self.ends.len() >= ENDS_MAX {
+            self.tally.refused_reports += 1;
+            return;
+        }
         self.ends.push_back(ended);
     }
 

@@ -72,12 +72,12 @@ impl Wheel {
         keys.get(seat.place).copied()
     }
 
-    /// The packetisation time and the number of the due slot of each ring at `tick`.
-    pub(super) fn due(tick: u64) -> impl Iterator<Item = (usize, usize, u32)> {
+    /// The due slot of each ring at `tick`.
+    pub(super) fn due(tick: u64) -> impl Iterator<Item = (usize, usize)> {
         PTIMES_MS
             .into_iter()
             .enumerate()
-            .map(move |(ring, ptime)| (ring, (tick % u64::from(ptime)) as usize, ptime))
+            .map(move |(ring, ptime)| (ring, (tick % u64::from(ptime)) as usize))
     }
 
     /// The key at a place of a slot; none past its end.
@@ -103,7 +103,7 @@ mod tests {
 
     fn due_keys(wheel: &Wheel, tick: u64) -> Vec<u32> {
         Wheel::due(tick)
-            .flat_map(|(ring, slot, _)| (0..).map_while(move |place| wheel.key(ring, slot, place)))
+            .flat_map(|(ring, slot)| (0..).map_while(move |place| wheel.key(ring, slot, place)))
             .collect()
     }
 

@@ -26,6 +26,9 @@ use crate::net::media::wheel::{PTIME_LONGEST_MS, Wheel};
 /// Commands taken in one tick: each costs some microseconds, and the tick's packets wait for it.
 const COMMANDS_PER_TICK: usize = 64;
 
+/// Streams of one thread; a core carries a fifth of this.
+const STREAMS_MAX: usize = 65_536;
+
 const TICK_NS: u64 = 1_000_000;
 const TICKS_PER_SECOND: u64 = 1_000;
 
@@ -93,7 +96,7 @@ impl Worker {
         for port in &mut self.ports {
             port.receive(&mut self.entries, &mut self.tools);
         }
-        for (ring, slot, _) in Wheel::due(self.tick) {
+        for (ring, slot) in Wheel::due(self.tick) {
             let mut place = 0;
             while let Some(key) = self.wheel.key(ring, slot, place) {
                 self.serve(key as usize, due_ns);
@@ -211,6 +214,11 @@ impl Worker {
         if let Err(refused) = leg.remote.permitted(&leg.egress) {
             self.tools.report_trouble(Some(id), refused.into());
             leg.may_send = false;
+        }
+        if self.entries.len() >= STREAMS_MAX {
+            let what = TroubleWhat::Full { limit: STREAMS_MAX };
+            self.tools.report_trouble(Some(id), what);
+            return;
         }
         let vacant = self.entries.vacant_entry();
         let Ok(key) = u32::try_from(vacant.key()) else {
