@@ -16,6 +16,7 @@ mod method;
 mod name;
 mod name_addr;
 mod params;
+mod phrase;
 mod reject;
 mod typed;
 mod uri;
@@ -33,11 +34,12 @@ pub use method::Method;
 pub use name::Name;
 pub use name_addr::NameAddr;
 pub use params::Params;
+pub use phrase::reason_phrase;
 pub use reject::{RejectKind, Rejected};
 pub use typed::TypedError;
 pub use uri::{Scheme, Uri};
 pub use via::Via;
-pub use write::{RequestWriter, ResponseWriter, reason_phrase};
+pub use write::{RequestWriter, ResponseWriter};
 
 /// The longest datagram that is looked at, octets (the most that UDP over IPv4 can carry).
 pub const MAX_DATAGRAM: usize = 65_535;

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
-use super::{RequestWriter, ResponseWriter, put_number, reason_phrase};
-use crate::wire::{Incoming, Message, Method, Name, RejectKind, TypedError, Via};
+use super::{RequestWriter, ResponseWriter, put_number};
+use crate::wire::{Incoming, Message, Method, Name, RejectKind, TypedError, Via, reason_phrase};
 
 fn parse(octets: impl Into<Bytes>) -> Message {
     match Message::parse_datagram(octets.into()) {
