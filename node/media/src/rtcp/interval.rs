@@ -32,7 +32,7 @@ impl Interval {
     }
 
     /// Between reports. None where Td is zero.
-    pub fn next(&mut self) -> Option<Duration> {
+    pub fn following(&mut self) -> Option<Duration> {
         self.draw(self.calculated)
     }
 
@@ -64,7 +64,7 @@ mod tests {
             "{first:?}"
         );
         let draws: Vec<f64> = (0..10_000)
-            .filter_map(|_| interval.next())
+            .filter_map(|_| interval.following())
             .map(|t| t.as_secs_f64())
             .collect();
         let low = draws.iter().copied().fold(f64::MAX, f64::min) * COMPENSATION;
@@ -80,6 +80,6 @@ mod tests {
     #[test]
     fn no_interval_means_no_rtcp() {
         let mut interval = Interval::new(Duration::ZERO, 1);
-        assert_eq!((interval.first(), interval.next()), (None, None));
+        assert_eq!((interval.first(), interval.following()), (None, None));
     }
 }

@@ -251,7 +251,7 @@ impl Control {
         let length = rtcp::write(report, buf);
         self.deadline = match bye {
             Bye::Leave => None,
-            Bye::Stay => self.interval.next().map(|delay| now + delay),
+            Bye::Stay => self.interval.following().map(|delay| now + delay),
         };
         if length.is_some() {
             self.counts.sent += 1;

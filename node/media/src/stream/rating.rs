@@ -131,11 +131,7 @@ pub(super) fn ppl_pct(totals: &Totals, unusable: u64) -> Option<f64> {
 
 /// In 1/256, cut, as the wire has it.
 fn share(part: u64, whole: u64) -> u8 {
-    if whole == 0 {
-        0
-    } else {
-        ((part << 8) / whole).min(255) as u8
-    }
+    (part << 8).checked_div(whole).unwrap_or(0).min(255) as u8
 }
 
 /// RFC 3611 §4.7: the value is not available.
