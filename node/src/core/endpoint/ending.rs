@@ -8,7 +8,9 @@ use shared::wire::{CALLS_PER_ENDPOINT_MAX, EndpointReport};
 use sip::ua::{CallRef, Command};
 
 use super::call::CallState;
-use super::{EndpointCore, MEDIA_PATIENCE, Output, Role, STOP_PATIENCE, Script, millis};
+use super::{
+    EndpointCore, MEDIA_PATIENCE, Output, PARTNER_GRACE, Role, STOP_PATIENCE, Script, millis,
+};
 use crate::core::trace::{TraceBounds, TraceRing};
 
 impl EndpointCore {
@@ -113,14 +115,16 @@ impl EndpointCore {
         let Some(call) = self.call_with(reference) else {
             return;
         };
-        let ends_established = call.report.established;
+        let crossed = call.state == CallState::Settling;
+        let ends_established = call.report.established && !crossed;
         if ends_established {
             call.report.sdd_ms = Some(millis(delay));
             self.sample(metric::CALL_ENDED, 1.0);
             self.sample_ms(metric::CALL_SDD, delay);
         }
-        // RFC 3261 §15.1.1: 481 and 408 end the dialog as well, but somebody had lost it.
-        if code >= 300 {
+        // RFC 3261 §15.1.1: 481 and 408 end the dialog as well, but somebody had lost it; where both
+        // sides hung up at once nobody did.
+        if code >= 300 && !crossed {
             let reason = format!("the far end answered our BYE with {code}");
             self.conclude(Outcome::TeardownError, reason);
         }
@@ -128,7 +132,10 @@ impl EndpointCore {
     }
 
     pub(super) fn bye_failed(&mut self, now: Instant, reference: CallRef, code: Option<u16>) {
-        if self.call_with(reference).is_none() {
+        if self
+            .call_with(reference)
+            .is_none_or(|call| call.state == CallState::Settling)
+        {
             return;
         }
         let answer = code.map_or("no answer".to_owned(), |code| code.to_string());
@@ -238,8 +245,15 @@ impl EndpointCore {
 
     pub(super) fn stop(&mut self, now: Instant) {
         self.stopping = true;
-        self.patience_until = Some(now + STOP_PATIENCE);
-        self.leave(now);
+        let partner_ends = self.spec.role == Role::Partner
+            && self.call.as_ref().is_some_and(|call| call.is_live());
+        if partner_ends {
+            // Its caller is ours and was told to stop as well: two BYEs would only cross.
+            self.script = Script::Leaving;
+            self.hang_up_at = Some(now + PARTNER_GRACE);
+        } else {
+            self.leave(now);
+        }
         if self.script != Script::Over {
             self.patience_until = Some(now + STOP_PATIENCE);
         }
