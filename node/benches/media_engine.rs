@@ -27,6 +27,7 @@ use media::stream::{Playout, StreamConfig, StreamSummary};
 use node::net::egress::Egress;
 use node::net::limits;
 use node::net::media::sys::{self, ReceiveBatch, SendBatch};
+use node::net::media::time;
 use node::net::media::{
     Engine, EngineConfig, MediaReport, MediaSecond, ShardMedia, StartSpec, StreamId,
 };
@@ -154,7 +155,7 @@ fn engine(plan: &Plan, calls: u32, mode: SocketMode) -> Figures {
     }
     let mut figures = Figures::default();
     hear(&reports, plan.threads, WARM_UP, |_| {});
-    let cpu = sys::process_cpu_ns();
+    let cpu = time::process_cpu_ns();
     let begin = Instant::now();
     hear(&reports, plan.threads, plan.seconds, |second| {
         figures.late.merge(&second.send_late_us);
@@ -278,7 +279,7 @@ fn floor(plan: &Plan, calls: u32, run: fn(usize, u32, &AtomicBool)) -> f64 {
             });
         }
         std::thread::sleep(Duration::from_secs(WARM_UP));
-        let cpu = sys::process_cpu_ns();
+        let cpu = time::process_cpu_ns();
         let begin = Instant::now();
         std::thread::sleep(Duration::from_secs(plan.seconds));
         result = per_1000(cpu, begin, calls);
@@ -293,11 +294,11 @@ fn share(calls: u32, threads: usize, thread: usize) -> u32 {
 }
 
 fn ticks(stop: &AtomicBool, mut each: impl FnMut(u64)) {
-    let begin = sys::monotonic_ns();
+    let begin = time::monotonic_ns();
     let mut tick = 0;
     while !stop.load(Ordering::Acquire) {
         tick += 1;
-        sys::sleep_until(begin + tick * 1_000_000);
+        time::sleep_until(begin + tick * 1_000_000);
         each(tick);
     }
 }
@@ -356,7 +357,7 @@ fn shared_floor(_thread: usize, calls: u32, stop: &AtomicBool) {
 
 /// Per cent of one core for 1,000 calls.
 fn per_1000(cpu_ns: u64, begin: Instant, calls: u32) -> f64 {
-    let cpu = (sys::process_cpu_ns() - cpu_ns) as f64 / 1e9;
+    let cpu = (time::process_cpu_ns() - cpu_ns) as f64 / 1e9;
     cpu / begin.elapsed().as_secs_f64() * 100.0 * 1_000.0 / f64::from(calls)
 }
 

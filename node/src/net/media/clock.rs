@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::net::media::sys;
+use crate::net::media::time;
 
 /// How often [`Clock::sample`] should be called.
 pub(super) const SAMPLE_EVERY_MS: u64 = 100;
@@ -32,11 +32,11 @@ impl Epoch {
     #[must_use]
     pub(super) fn now() -> Self {
         let instant = Instant::now();
-        let mono_ns = sys::monotonic_ns();
+        let mono_ns = time::monotonic_ns();
         Self {
             instant,
             mono_ns,
-            wall_offset_ns: offset(sys::realtime_ns(), mono_ns),
+            wall_offset_ns: offset(time::realtime_ns(), mono_ns),
         }
     }
 

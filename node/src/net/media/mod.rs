@@ -10,6 +10,7 @@
 //! ```
 
 mod clock;
+mod control;
 mod demux;
 mod engine;
 mod entry;
@@ -21,6 +22,7 @@ mod shard;
 mod shared_port;
 mod socket;
 pub mod sys;
+pub mod time;
 mod tools;
 mod wheel;
 mod worker;

@@ -1,7 +1,7 @@
 //! The system calls of the media threads that have no convenient safe wrapper.
 //!
 //! The only file of the engine with `unsafe`: batched receive and send with reusable buffers
-//! (`recvmmsg`, `sendmmsg`), one send, the error queue, timer slack. Each block says why it is sound.
+//! (`recvmmsg`, `sendmmsg`), one send, the error queue, timer slack, precedence. Each block says why it is sound.
 //! All pointers handed to the kernel are made from live slices inside the call that uses them.
 
 #![allow(
@@ -15,7 +15,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use nix::errno::Errno;
-use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
+
+use crate::net::media::control::Controls;
 
 /// Octets for one datagram: an Ethernet MTU, above anything that audio sends.
 pub const DATAGRAM_MAX: usize = 1_536;
@@ -25,51 +26,6 @@ pub const BATCH_MAX: usize = 64;
 
 /// Room for the control messages asked for: a timestamp (32 octets) and a drop count (24).
 const CONTROL_OCTETS: usize = 96;
-
-/// `CLOCK_MONOTONIC` in nanoseconds.
-#[must_use]
-pub fn monotonic_ns() -> u64 {
-    clock_ns(ClockId::CLOCK_MONOTONIC)
-}
-
-/// `CLOCK_REALTIME` in nanoseconds since 1970.
-#[must_use]
-pub fn realtime_ns() -> u64 {
-    clock_ns(ClockId::CLOCK_REALTIME)
-}
-
-/// CPU time of the calling thread in nanoseconds.
-#[must_use]
-pub fn thread_cpu_ns() -> u64 {
-    clock_ns(ClockId::CLOCK_THREAD_CPUTIME_ID)
-}
-
-/// CPU time of this process in nanoseconds.
-#[must_use]
-pub fn process_cpu_ns() -> u64 {
-    clock_ns(ClockId::CLOCK_PROCESS_CPUTIME_ID)
-}
-
-// These clocks exist on every Linux; a reading of 0 is what is left where one does not.
-fn clock_ns(clock: ClockId) -> u64 {
-    clock_gettime(clock).map_or(0, |time| {
-        (time.tv_sec() as u64) * 1_000_000_000 + time.tv_nsec() as u64
-    })
-}
-
-/// Sleeps until a `CLOCK_MONOTONIC` time; returns at once where it has passed.
-pub fn sleep_until(mono_ns: u64) {
-    let until = nix::sys::time::TimeSpec::new(
-        (mono_ns / 1_000_000_000) as i64,
-        (mono_ns % 1_000_000_000) as i64,
-    );
-    while clock_nanosleep(
-        ClockId::CLOCK_MONOTONIC,
-        ClockNanosleepFlags::TIMER_ABSTIME,
-        &until,
-    ) == Err(Errno::EINTR)
-    {}
-}
 
 /// Lets the calling thread's timers fire within a nanosecond of their time, not within 50 µs.
 pub fn sharpen_timers() -> Result<(), Errno> {
@@ -287,16 +243,15 @@ impl ReceiveBatch {
         let header = self.headers.get(index)?;
         let room = self.buffers.get(index * DATAGRAM_MAX..)?;
         let length = (header.msg_len as usize).min(DATAGRAM_MAX);
-        let mut datagram = Datagram {
-            octets: room.get(..length)?,
-            source: address_of(self.names.get(index)?, header.msg_hdr.msg_namelen),
-            real_ns: None,
-            dropped: None,
-        };
         let control = self.controls.get(index)?;
         let used = header.msg_hdr.msg_controllen.min(CONTROL_OCTETS);
-        read_controls(control.0.get(..used)?, &mut datagram);
-        Some(datagram)
+        let controls = Controls::read(control.0.get(..used)?);
+        Some(Datagram {
+            octets: room.get(..length)?,
+            source: address_of(self.names.get(index)?, header.msg_hdr.msg_namelen),
+            real_ns: controls.real_ns,
+            dropped: controls.dropped,
+        })
     }
 }
 
@@ -304,50 +259,6 @@ impl Default for ReceiveBatch {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Walks control messages (`cmsg(3)`) by plain slicing: a `cmsghdr` is length, level and type.
-fn read_controls(mut control: &[u8], datagram: &mut Datagram<'_>) {
-    const HEADER: usize = size_of::<libc::cmsghdr>();
-    while let Some((header, _)) = control.split_at_checked(HEADER) {
-        let length = ne_u64(header).map_or(0, |length| length as usize);
-        let (level, kind) = (ne_i32(header, 8), ne_i32(header, 12));
-        let Some(value) = control.get(HEADER..length) else {
-            return;
-        };
-        match (level, kind) {
-            (Some(libc::SOL_SOCKET), Some(libc::SCM_TIMESTAMPNS)) => {
-                datagram.real_ns = timestamp_ns(value);
-            }
-            (Some(libc::SOL_SOCKET), Some(libc::SO_RXQ_OVFL)) => {
-                datagram.dropped = ne_i32(value, 0).map(i32::cast_unsigned);
-            }
-            _ => {}
-        }
-        let step = length.next_multiple_of(8);
-        match control.get(step..) {
-            Some(rest) => control = rest,
-            None => return,
-        }
-    }
-}
-
-fn timestamp_ns(value: &[u8]) -> Option<u64> {
-    let (seconds, nanoseconds) = value.split_at_checked(8)?;
-    ne_u64(seconds)?
-        .checked_mul(1_000_000_000)?
-        .checked_add(ne_u64(nanoseconds)?)
-}
-
-fn ne_u64(octets: &[u8]) -> Option<u64> {
-    octets.first_chunk().map(|chunk| u64::from_ne_bytes(*chunk))
-}
-
-fn ne_i32(octets: &[u8], at: usize) -> Option<i32> {
-    octets
-        .get(at..)?
-        .first_chunk()
-        .map(|chunk| i32::from_ne_bytes(*chunk))
 }
 
 /// Reads a name the kernel wrote. `sockaddr_in6` is the larger of the two families.

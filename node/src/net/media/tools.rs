@@ -12,7 +12,8 @@ use shared::stat::Histogram;
 
 use crate::net::media::clock::{Clock, Epoch};
 use crate::net::media::report::{MediaReport, MediaSecond, StreamId, TroubleWhat};
-use crate::net::media::sys::{self, ReceiveBatch};
+use crate::net::media::sys::ReceiveBatch;
+use crate::net::media::time;
 
 /// Ends of streams that wait for a node which does not read: twice what one thread can hold.
 const ENDS_MAX: usize = 131_072;
@@ -50,10 +51,10 @@ pub(super) struct Arrival {
 
 impl Tools {
     pub(super) fn new(epoch: Epoch, reports: Sender<MediaReport>) -> Self {
-        let now_ns = sys::monotonic_ns();
+        let now_ns = time::monotonic_ns();
         Self {
             epoch,
-            clock: Clock::new(sys::realtime_ns(), now_ns),
+            clock: Clock::new(time::realtime_ns(), now_ns),
             now_ns,
             receive: ReceiveBatch::new(),
             tally: Tally::default(),
@@ -63,11 +64,11 @@ impl Tools {
     }
 
     pub(super) fn look_at_clock(&mut self) {
-        self.now_ns = sys::monotonic_ns();
+        self.now_ns = time::monotonic_ns();
     }
 
     pub(super) fn sample_wall_clock(&mut self) {
-        self.clock.sample(sys::realtime_ns(), sys::monotonic_ns());
+        self.clock.sample(time::realtime_ns(), time::monotonic_ns());
     }
 
     pub(super) fn now(&self) -> Instant {

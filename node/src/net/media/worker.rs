@@ -19,7 +19,8 @@ use crate::net::media::report::{MediaReport, MediaSecond, StreamId, TroubleWhat}
 use crate::net::media::reserve::Sockets;
 use crate::net::media::shard::{Command, RedirectSpec, Start};
 use crate::net::media::shared_port::SharedPort;
-use crate::net::media::sys::{self, DATAGRAM_MAX};
+use crate::net::media::sys::DATAGRAM_MAX;
+use crate::net::media::time;
 use crate::net::media::tools::Tools;
 use crate::net::media::wheel::{PTIME_LONGEST_MS, Wheel};
 
@@ -67,7 +68,7 @@ impl Worker {
             rows: Vec::new(),
             buffer: Box::new([0; DATAGRAM_MAX]),
             tick,
-            cpu_ns: sys::thread_cpu_ns(),
+            cpu_ns: time::thread_cpu_ns(),
         }
     }
 
@@ -75,7 +76,7 @@ impl Worker {
     pub(super) fn run(mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Acquire) {
             let due_ns = self.tools.epoch.mono_ns() + self.tick * TICK_NS;
-            sys::sleep_until(due_ns);
+            time::sleep_until(due_ns);
             self.tools.look_at_clock();
             self.one_tick(due_ns);
             self.tick += 1;
@@ -173,7 +174,7 @@ impl Worker {
         let Some(engine_second) = self.second().checked_sub(1) else {
             return;
         };
-        let cpu_ns = sys::thread_cpu_ns();
+        let cpu_ns = time::thread_cpu_ns();
         let rows = std::mem::take(&mut self.rows);
         self.rows.reserve(self.entries.len());
         self.tools.report_second(MediaSecond {
@@ -241,8 +242,26 @@ impl Worker {
         self.keys.insert(id, key);
     }
 
+    /// What came until now belongs to what the stream was until now.
+    fn read_waiting(&mut self, key: u32) {
+        let Some(Entry { leg, sockets, .. }) = self.entries.get_mut(key as usize) else {
+            return;
+        };
+        match sockets {
+            Sockets::Own(own) => own::read(leg, own, &mut self.tools, Thorough::Whole),
+            Sockets::Shared { port, .. } => {
+                if let Some(shared) = self.ports.get_mut(*port) {
+                    shared.receive(&mut self.entries, &mut self.tools);
+                }
+            }
+        }
+    }
+
     fn redirect(&mut self, id: StreamId, spec: &RedirectSpec) {
         let found = self.keys.get(&id).copied();
+        if let Some(key) = found {
+            self.read_waiting(key);
+        }
         let Some((key, entry)) =
             found.and_then(|key| Some((key, self.entries.get_mut(key as usize)?)))
         else {
@@ -284,13 +303,7 @@ impl Worker {
             self.tools.report_trouble(Some(id), TroubleWhat::Unknown);
             return;
         };
-        // What came until now still belongs to the call.
-        if let Some(Sockets::Shared { port, .. }) =
-            self.entries.get(key as usize).map(|entry| &entry.sockets)
-            && let Some(shared) = self.ports.get_mut(*port)
-        {
-            shared.receive(&mut self.entries, &mut self.tools);
-        }
+        self.read_waiting(key);
         let Some(mut entry) = self.entries.try_remove(key as usize) else {
             return;
         };
@@ -301,9 +314,6 @@ impl Worker {
         }
         let leg = &mut entry.leg;
         let tools = &mut self.tools;
-        if let Sockets::Own(own) = &entry.sockets {
-            own::read(leg, own, tools, Thorough::Whole);
-        }
         let buffer = self.buffer.as_mut_slice();
         let (now, wall) = (tools.now(), tools.ntp(tools.now_ns));
         let length = match leg.may_send {
