@@ -25,10 +25,11 @@ pub(crate) fn run(arguments: &CheckArguments) -> Exit {
 fn describe(test: &Test, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
-        "{}: no mistakes. {} endpoints in {} groups, {} (buildup {})",
+        "{}: no mistakes. {} endpoints in {} {}, {} (buildup {})",
         test.name,
         test.endpoint_count(),
         test.groups.len(),
+        if test.groups.len() == 1 { "group" } else { "groups" },
         test.duration,
         test.buildup
     )?;

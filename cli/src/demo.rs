@@ -62,11 +62,7 @@ pub(crate) fn run(arguments: &DemoArguments, screen: Screen) -> anyhow::Result<E
     drop(lab.shutdown());
     if !quiet && !json_on_stdout {
         // A closed pipe is the reader's wish.
-        drop(writeln!(
-            io::stdout(),
-            "{}",
-            next_steps(&text, kept.is_some())
-        ));
+        drop(writeln!(io::stdout(), "{}", next_steps(arguments)));
     }
     Ok(exit)
 }
@@ -126,19 +122,24 @@ fn introduce(test: &Test, address: &str) {
     ));
 }
 
-fn next_steps(text: &str, kept: bool) -> String {
+/// What to do next, with the test that ran: made to fit `carillon lab` as it starts by default.
+fn next_steps(arguments: &DemoArguments) -> String {
+    let text = test_text(arguments, LAB_DEFAULT);
     let test: String = text.lines().map(|line| format!("    {line}\n")).collect();
-    let keep = if kept {
-        ""
-    } else {
-        "\n The data was temporary; keep it with --data-dir DIR."
+    let keep = match arguments.output.data_dir {
+        Some(_) => "",
+        None => "\n The data of this run was temporary; --data-dir DIR keeps it.",
     };
     format!(
-        "\n What to do next\n   carillon demo --loss 3 --jitter 40     hear what a bad network does\n   \
-         carillon run TEST.toml                 test your own platform; this was the test:\n\n{test}{keep}"
+        "\n What to do next\n   carillon demo --loss 3 --jitter 40    see what a bad network does to \
+         these figures\n   carillon lab                          start the built-in SIP target by \
+         itself\n   carillon run TEST.toml                run a test file; this one fits the \
+         lab, change it for your platform:\n\n{test}{keep}"
     )
 }
 
+/// Where `carillon lab` listens unless it is told otherwise.
+const LAB_DEFAULT: &str = "127.0.0.1:5060";
 const TEST: &str = include_str!("demo.toml");
 const BUILDUP_MS: u64 = 3_000;
 

@@ -37,8 +37,9 @@ impl PlainView {
             lines.push(format!("{time}  {}  {sentence}", update.status));
         }
         lines.extend(new_failures(self.ink, update).map(|line| format!("{time}  {line}")));
-        let due = self.next.is_none_or(|next| now >= next);
-        if due && update.status == RunStatus::Running {
+        let running = update.status == RunStatus::Running;
+        let next = *self.next.get_or_insert(now + EVERY);
+        if running && now >= next {
             self.next = Some(now + EVERY);
             lines.push(format!("{time}  {}", standing(update)));
         }
