@@ -2,8 +2,10 @@
 //! thresholds and storage are derived from it (PRODUCT §5).
 
 mod catalogue;
+mod document;
 
 pub use catalogue::*;
+pub use document::document;
 
 use serde::{Deserialize, Serialize};
 

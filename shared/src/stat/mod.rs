@@ -6,3 +6,6 @@ mod sketch;
 
 pub use histogram::{DEFAULT_PRECISION, Histogram, MAX_PRECISION, MIN_PRECISION};
 pub use sketch::{Resolution, Sketch};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,355 @@
+//! A run in virtual time, with nodes that say what the tests want.
 
+use shared::id::{EndpointIndex, GroupIndex};
+use shared::phase::{Outcome, Phase};
+use shared::result::Verdict;
+
+use super::*;
+use crate::core::nodes::NODE_TTL;
+use crate::testing;
+
+/// A run with its nodes and a clock that only the test moves.
+struct Scene {
+    run: Run,
+    nodes: Nodes,
+    now: Now,
+    moves: Vec<StatusMove>,
+    commands: Vec<DesiredState>,
+    summaries: Vec<Summary>,
+    lives: Vec<LiveUpdate>,
+    frames: usize,
+}
+
+impl Scene {
+    fn new(test: Test) -> Self {
+        let now = Now {
+            instant: Instant::now(),
+            unix_ms: 1_000_000,
+        };
+        let run = Run::new(
+            now,
+            Frozen {
+                id: testing::RUN,
+                epoch: 1,
+                test,
+                plan: Plan::default(),
+                missing_media: Vec::new(),
+            },
+        );
+        let mut scene = Self {
+            run,
+            nodes: Nodes::default(),
+            now,
+            moves: Vec::new(),
+            commands: Vec::new(),
+            summaries: Vec::new(),
+            lives: Vec::new(),
+            frames: 0,
+        };
+        scene.drain();
+        scene
+    }
+
+    fn give(&mut self, input: Input) {
+        let world = World {
+            nodes: &self.nodes,
+            usage: Usage::default(),
+        };
+        self.run.handle(self.now, input, &world);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.run.poll() {
+            match output {
+                Output::Move(step) => self.moves.push(step),
+                Output::Send(_, desired) => self.commands.push(desired.state),
+                Output::Live(update) => self.lives.push(*update),
+                Output::Store(Record::Summary(summary)) => self.summaries.push(*summary),
+                Output::Store(Record::Frame(_)) => self.frames += 1,
+                Output::Store(_) => {}
+            }
+        }
+    }
+
+    /// Lets time pass a second at a time; the node is heard of where `alive`.
+    fn pass(&mut self, seconds: u64, alive: bool) {
+        for _ in 0..seconds {
+            self.now.instant += Duration::from_secs(1);
+            self.now.unix_ms += 1_000;
+            if alive {
+                self.node_up();
+            }
+            self.nodes.look(self.now.instant);
+            self.give(Input::Wake);
+        }
+    }
+
+    fn node_up(&mut self) {
+        self.nodes.status(self.now.instant, testing::node("local"));
+    }
+
+    fn prepared(&mut self, problems: Vec<Problem>) {
+        self.give(Input::Report(Report::Prepared {
+            run: testing::RUN,
+            node: local(),
+            problems,
+        }));
+    }
+
+    fn running(test: Test) -> Self {
+        let mut scene = Self::new(test);
+        scene.node_up();
+        scene.give(Input::Wake);
+        scene.prepared(Vec::new());
+        assert_eq!(scene.run.status(), RunStatus::Running);
+        scene
+    }
+
+    fn all_report(&mut self, outcome: Outcome, code: Option<u16>) {
+        for endpoint in 0..self.run.endpoints() {
+            let mut report = testing::report(endpoint, outcome);
+            let callers = self.run.frozen.test.groups[0].count;
+            report.group = GroupIndex(u16::from(endpoint >= callers));
+            report.registration_code = code;
+            self.give(Input::Report(Report::Endpoint(Box::new(report))));
+        }
+    }
+
+    fn ended(&mut self) {
+        self.give(Input::Report(Report::Ended {
+            run: testing::RUN,
+            node: local(),
+        }));
+    }
+
+    fn path(&self) -> Vec<(RunStatus, &str)> {
+        self.moves
+            .iter()
+            .map(|step| (step.status, step.reason.as_str()))
+            .collect()
+    }
+
+    fn last(&self) -> (RunStatus, &str) {
+        *self.path().last().unwrap()
+    }
+}
+
+fn local() -> NodeId {
+    NodeId("local".to_owned())
+}
+
+#[test]
+fn a_run_goes_through_its_statuses_and_commands() {
+    let mut scene = Scene::running(testing::pair_test(2, 2));
+    scene.all_report(Outcome::Success, Some(200));
+    scene.ended();
+    assert_eq!(
+        scene.path(),
+        [
+            (RunStatus::Pending, "submitted"),
+            (RunStatus::Queued, "validated"),
+            (RunStatus::Running, "started"),
+            (RunStatus::Completed, "ended"),
+        ]
+    );
+    assert_eq!(
+        scene.commands,
+        [DesiredState::Prepared, DesiredState::Running]
+    );
+    assert_eq!(scene.summaries.len(), 1);
+    let last = scene.lives.last().unwrap();
+    assert_eq!(last.status, RunStatus::Completed);
+    assert_eq!(last.all.counts.outcomes[0], 4);
+}
+
+#[test]
+fn a_run_without_a_node_waits_a_moment_and_then_says_so() {
+    let mut scene = Scene::new(testing::pair_test(2, 2));
+    scene.pass(4, false);
+    assert_eq!(scene.run.status(), RunStatus::Pending);
+    scene.pass(1, false);
+    assert_eq!(scene.last(), (RunStatus::CannotRunForNow, "no_node"));
+    assert_eq!(scene.summaries[0].verdict, Verdict::Failed);
+    assert_eq!(scene.summaries[0].problems.len(), 1);
+    assert!(scene.commands.is_empty());
+}
+
+#[test]
+fn several_problems_share_one_reason_and_all_sentences() {
+    let mut test = testing::pair_test(2, 2);
+    test.groups[0].accounts.clear();
+    test.groups[1].accounts.clear();
+    let mut scene = Scene::new(test);
+    scene.node_up();
+    scene.give(Input::Wake);
+    assert_eq!(
+        scene.last(),
+        (RunStatus::CannotRunForNow, "validation_failed")
+    );
+    assert_eq!(scene.summaries[0].problems.len(), 2);
+    let sentence = &scene.moves.last().unwrap().sentence;
+    assert!(sentence.contains("`callers`") && sentence.contains("`callees`"));
+}
+
+#[test]
+fn a_node_that_never_gets_ready_ends_the_wait() {
+    let mut scene = Scene::new(testing::pair_test(2, 2));
+    scene.node_up();
+    scene.give(Input::Wake);
+    scene.pass(60, true);
+    assert_eq!(scene.last(), (RunStatus::CannotRunForNow, "node_not_ready"));
+}
+
+#[test]
+fn a_lost_node_fails_the_run_and_names_what_it_carried() {
+    let mut scene = Scene::running(testing::pair_test(3, 3));
+    scene.pass(NODE_TTL.as_secs() - 1, false);
+    assert_eq!(scene.run.status(), RunStatus::Running);
+    scene.pass(1, false);
+    assert_eq!(scene.last(), (RunStatus::Failed, "node_lost"));
+    let sentence = &scene.moves.last().unwrap().sentence;
+    assert!(
+        sentence.contains("`local`") && sentence.contains("6 of 6"),
+        "{sentence}"
+    );
+    assert_eq!(scene.commands.last(), Some(&DesiredState::Stopped));
+}
+
+#[test]
+fn a_node_that_lives_but_never_finishes_meets_the_hard_deadline() {
+    let mut scene = Scene::running(testing::pair_test(1, 1));
+    scene.pass(30 + 80 - 1, true);
+    assert_eq!(scene.run.status(), RunStatus::Running);
+    scene.pass(1, true);
+    assert_eq!(scene.last(), (RunStatus::Failed, "node_silent"));
+}
+
+#[test]
+fn a_stop_ends_completed_and_keeps_the_verdict_of_who_asked() {
+    for (interrupted, verdict) in [
+        (true, Verdict::Interrupted),
+        (false, Verdict::ThresholdCrossed),
+    ] {
+        let mut scene = Scene::running(testing::pair_test(1, 1));
+        scene.give(Input::Stop { interrupted });
+        scene.give(Input::Stop { interrupted: true });
+        assert_eq!(scene.run.status(), RunStatus::Stopping);
+        scene.all_report(Outcome::RegistrationFailed, None);
+        scene.ended();
+        assert_eq!(scene.last(), (RunStatus::Completed, "stopped"));
+        assert_eq!(scene.summaries[0].verdict, verdict);
+        let stops = scene
+            .commands
+            .iter()
+            .filter(|state| **state == DesiredState::Stopped);
+        assert_eq!(stops.count(), 1);
+    }
+}
+
+#[test]
+fn a_stop_before_the_start_measures_nothing() {
+    let mut pending = Scene::new(testing::pair_test(1, 1));
+    pending.give(Input::Stop { interrupted: true });
+    let mut queued = Scene::new(testing::pair_test(1, 1));
+    queued.node_up();
+    queued.give(Input::Wake);
+    queued.give(Input::Stop { interrupted: true });
+    for scene in [pending, queued] {
+        let path = scene.path();
+        assert_eq!(
+            path[path.len() - 2..],
+            [
+                (RunStatus::Stopping, "stop_interrupted"),
+                (RunStatus::Completed, "stopped_before_start")
+            ]
+        );
+        assert_eq!(scene.summaries[0].verdict, Verdict::Interrupted);
+        assert_eq!(scene.summaries[0].began_unix_ms, None);
+    }
+}
+
+#[test]
+fn critical_troubles_fail_a_running_run() {
+    for (input, reason) in [
+        (Input::Overflow(3), "bus_overflow"),
+        (
+            Input::StorageFailed("disk full".to_owned()),
+            "storage_failed",
+        ),
+        (Input::Undelivered(local()), "node_lost"),
+    ] {
+        let mut scene = Scene::running(testing::pair_test(1, 1));
+        scene.give(input);
+        assert_eq!(scene.last(), (RunStatus::Failed, reason));
+        assert_eq!(scene.summaries[0].verdict, Verdict::Failed);
+    }
+}
+
+#[test]
+fn nothing_leaves_a_terminal_status_whatever_comes() {
+    let mut scene = Scene::running(testing::pair_test(1, 1));
+    scene.all_report(Outcome::Success, Some(200));
+    scene.ended();
+    let moves = scene.moves.len();
+    scene.give(Input::Stop { interrupted: true });
+    scene.give(Input::Overflow(1));
+    scene.prepared(Vec::new());
+    scene.ended();
+    scene.pass(200, false);
+    assert_eq!(scene.moves.len(), moves);
+    assert_eq!(scene.summaries.len(), 1);
+}
+
+#[test]
+fn all_registrations_failed_is_failed() {
+    let mut scene = Scene::running(testing::pair_test(2, 2));
+    scene.all_report(Outcome::RegistrationFailed, Some(403));
+    scene.ended();
+    assert_eq!(
+        scene.last(),
+        (RunStatus::Failed, "all_registrations_failed")
+    );
+    assert_eq!(scene.summaries[0].failures[0].count, 4);
+}
+
+#[test]
+fn an_end_without_all_reports_or_with_lost_frames_is_our_fault_and_said() {
+    let mut scene = Scene::running(testing::pair_test(1, 1));
+    scene.ended();
+    assert_eq!(scene.last(), (RunStatus::Failed, "reports_missing"));
+    let mut scene = Scene::running(testing::pair_test(1, 1));
+    scene.give(Input::Report(Report::Frame(Box::new(testing::frame(2, 0)))));
+    scene.all_report(Outcome::Success, Some(200));
+    scene.ended();
+    assert_eq!(scene.last(), (RunStatus::Failed, "frames_lost"));
+}
+
+#[test]
+fn live_updates_come_with_each_second_and_at_least_once_a_second() {
+    let mut scene = Scene::running(testing::pair_test(1, 1));
+    let before = scene.lives.len();
+    scene.pass(5, true);
+    assert_eq!(scene.lives.len(), before + 5);
+    assert_eq!(scene.lives.last().unwrap().elapsed_ms, 5_000);
+    let mut frame = testing::frame(0, 0);
+    frame.endpoints = vec![EndpointIndex(0), EndpointIndex(1)];
+    frame.phases = vec![Phase::Incall, Phase::Calling];
+    scene.give(Input::Report(Report::Frame(Box::new(frame.clone()))));
+    scene.give(Input::Report(Report::Frame(Box::new(frame))));
+    assert_eq!(scene.frames, 1, "a repeated frame is not stored");
+}
+
+#[test]
+fn new_failures_are_told_once() {
+    let mut scene = Scene::running(testing::pair_test(40, 40));
+    scene.all_report(Outcome::RegistrationFailed, Some(403));
+    scene.pass(2, true);
+    let told: Vec<u32> = scene
+        .lives
+        .iter()
+        .flat_map(|update| &update.new_failures)
+        .map(|row| row.count)
+        .collect();
+    assert_eq!(told, [80]);
+}
