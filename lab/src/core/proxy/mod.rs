@@ -227,4 +227,6 @@ impl Proxy {
 const MAX_HELD: usize = 20_000;
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod tests;
