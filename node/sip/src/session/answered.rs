@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 use super::Stage;
 use super::acks::{Acknowledged, Acks};
-use super::offer::{LateOffer, OfferState};
+use super::offer::{Glare, LateOffer, OfferState};
 use super::outgoing::body_of;
 use super::reliable::Reliable;
 use super::repeat::{Patience, Repeat};
@@ -36,6 +36,7 @@ pub(crate) struct Answered {
     pub(super) dialog: Dialog,
     pub(super) unacknowledged: Option<Box<Unacknowledged>>,
     pub(super) offer: OfferState,
+    pub(super) glare: Option<Box<Glare>>,
     pub(super) ending: Ending,
     /// A reliable 1xx of ours whose PRACK may still come.
     reliable: Option<Box<Reliable>>,
@@ -77,6 +78,7 @@ impl Answered {
             dialog,
             unacknowledged: None,
             offer: OfferState::Idle,
+            glare: None,
             ending: Ending::No,
             reliable: None,
         })
@@ -346,7 +348,8 @@ impl Answered {
             .unacknowledged
             .as_ref()
             .map(|waiting| waiting.repeat.next_deadline());
-        repeat.into_iter().chain(self.offer.next_deadline()).min()
+        let glare = self.glare.as_ref().map(|glare| glare.at);
+        repeat.into_iter().chain(glare).min()
     }
 
     /// Whether a request of the peer belongs to this dialog.

@@ -40,7 +40,7 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     /// Takes a call.
-    pub(crate) fn new(
+    pub(crate) fn receive(
         context: &mut Context,
         call: CallRef,
         invite: Inbound,

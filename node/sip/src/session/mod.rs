@@ -72,7 +72,7 @@ impl Call {
         invite: Inbound,
         dialog: Dialog,
     ) -> Self {
-        let stage = Incoming::new(context, id, invite, dialog);
+        let stage = Incoming::receive(context, id, invite, dialog);
         Self {
             id,
             stage,

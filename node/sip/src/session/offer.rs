@@ -33,8 +33,6 @@ pub(super) enum OfferState {
     Idle,
     /// Ours left in a re-INVITE.
     Ours(Box<Within>),
-    /// Ours met the peer's (491) and leaves again at a random time (RFC 3261 §14.1).
-    Glare { at: Instant, offer: Bytes },
     /// The peer's awaits the user's answer.
     Theirs(Box<Inbound>),
     /// The peer's 2xx carried it; the ACK waits for the user's answer.
@@ -59,45 +57,45 @@ impl LateOffer {
     }
 }
 
-impl OfferState {
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        match self {
-            Self::Glare { at, .. } => Some(*at),
-            Self::Idle | Self::Ours(_) | Self::Theirs(_) | Self::InAnswer(_) => None,
-        }
-    }
+/// Our offer met the peer's (491) and leaves again at a random time (RFC 3261 §14.1).
+#[derive(Debug)]
+pub(super) struct Glare {
+    pub(super) at: Instant,
+    offer: Bytes,
+}
 
+impl OfferState {
     /// The transaction of the peer's re-INVITE that is not answered yet.
     pub(super) fn open_invite(&self) -> Option<TransactionId> {
         match self {
             Self::Theirs(inbound) if inbound.message.method() == Some(&Method::Invite) => {
                 Some(inbound.transaction)
             }
-            Self::Theirs(_)
-            | Self::Idle
-            | Self::Ours(_)
-            | Self::Glare { .. }
-            | Self::InAnswer(_) => None,
+            Self::Theirs(_) | Self::Idle | Self::Ours(_) | Self::InAnswer(_) => None,
         }
     }
 }
 
 impl Answered {
-    /// Sends our changed offer.
+    /// Sends our changed offer, at once or when the dialog's INVITE in progress is done.
     pub(crate) fn reinvite(mut self: Box<Self>, context: &mut Context, offer: Bytes) -> Stage {
-        let free = matches!(self.offer, OfferState::Idle)
-            && matches!(self.ending, Ending::No)
-            && self.unacknowledged.is_none();
-        if free {
+        let (call, code) = (self.call, Some(491));
+        let waiting = self.glare.is_some() || matches!(self.offer, OfferState::Ours(_));
+        if waiting || !matches!(self.ending, Ending::No) {
+            context.out.event(Event::OfferRefused { call, code });
+        } else if self.may_reinvite() {
             self.send_reinvite(context, offer);
         } else {
-            // RFC 3261 §14.1: no re-INVITE while another INVITE of the dialog is in progress.
-            context.out.event(Event::OfferRefused {
-                call: self.call,
-                code: Some(491),
-            });
+            self.wait_out_glare(context, offer);
         }
         Stage::Answered(self)
+    }
+
+    /// RFC 3261 §14.1: one INVITE of a dialog at a time.
+    fn may_reinvite(&self) -> bool {
+        matches!(self.offer, OfferState::Idle)
+            && matches!(self.ending, Ending::No)
+            && self.unacknowledged.is_none()
     }
 
     fn send_reinvite(&mut self, context: &mut Context, offer: Bytes) {
@@ -155,6 +153,7 @@ impl Answered {
             _ if within.again(context, &mut self.dialog, response) => {}
             491 => {
                 let offer = within.body().cloned().unwrap_or_default();
+                self.offer = OfferState::Idle;
                 self.wait_out_glare(context, offer);
             }
             // RFC 3261 §12.2.1.2: the peer does not know the dialog any more.
@@ -200,22 +199,20 @@ impl Answered {
             Duration::from_millis(low_ms),
             Duration::from_millis(high_ms),
         );
-        self.offer = OfferState::Glare {
-            at: context.now + wait,
-            offer,
-        };
+        let at = context.now + wait;
+        self.glare = Some(Box::new(Glare { at, offer }));
     }
 
     pub(super) fn on_offer_timeout(&mut self, context: &mut Context) {
-        let OfferState::Glare { at, offer } = &self.offer else {
+        let Some(glare) = self.glare.take_if(|glare| context.now >= glare.at) else {
             return;
         };
-        if context.now < *at {
-            return;
+        if self.may_reinvite() {
+            self.send_reinvite(context, glare.offer);
+        } else {
+            // The peer's turn is not over yet.
+            self.wait_out_glare(context, glare.offer);
         }
-        let offer = offer.clone();
-        self.offer = OfferState::Idle;
-        self.send_reinvite(context, offer);
     }
 
     /// RFC 3261 §14.1 with §12.2.1.2: no answer at all is treated as 408, so the dialog ends.
@@ -279,11 +276,11 @@ impl Answered {
                 context.refuse(inbound, 491);
                 false
             }
-            OfferState::Idle | OfferState::Glare { .. } if self.unacknowledged.is_some() => {
+            OfferState::Idle if self.unacknowledged.is_some() => {
                 context.refuse(inbound, 491);
                 false
             }
-            OfferState::Idle | OfferState::Glare { .. } => true,
+            OfferState::Idle => true,
         }
     }
 
@@ -348,7 +345,7 @@ impl Answered {
 
     /// The peer gave its re-INVITE up (RFC 3261 §9.2): 487.
     pub(crate) fn on_reinvite_cancelled(mut self: Box<Self>, context: &mut Context) -> Stage {
-        self.drop_offers(context);
+        self.drop_theirs(context);
         context
             .out
             .warn("the peer cancelled its re-INVITE".to_owned());
@@ -357,6 +354,11 @@ impl Answered {
 
     /// Forgets open offers; the peer's gets 487 (RFC 3261 §15.1.2).
     pub(super) fn drop_offers(&mut self, context: &mut Context) {
+        self.glare = None;
+        self.drop_theirs(context);
+    }
+
+    fn drop_theirs(&mut self, context: &mut Context) {
         if let OfferState::Theirs(inbound) = std::mem::replace(&mut self.offer, OfferState::Idle) {
             context.refuse(&inbound, 487);
         }

@@ -207,7 +207,7 @@ impl Context {
 
     /// The From, To and Call-ID lines of a request outside a dialog.
     pub(crate) fn identity(&self, local_tag: &str, to: &str, call_id: &str) -> Box<[u8]> {
-        let from = self.letterhead.from_uri();
+        let from = self.letterhead.sender();
         format!("From: {from};tag={local_tag}\r\nTo: <{to}>\r\nCall-ID: {call_id}\r\n")
             .into_bytes()
             .into_boxed_slice()

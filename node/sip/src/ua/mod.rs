@@ -235,3 +235,6 @@ impl UserAgent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,7 +56,7 @@ impl Letterhead {
     }
 
     /// From's value without its tag.
-    pub(crate) fn from_uri(&self) -> &str {
+    pub(crate) fn sender(&self) -> &str {
         &self.from
     }
 
