@@ -3,6 +3,9 @@
 //! No socket and no real node: what a node would say is written here, so every figure of the result
 //! can be compared with what was sent.
 
+// clippy knows tests by their attribute; here the helpers of tests unwrap too.
+#![allow(clippy::unwrap_used)]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -89,3 +89,6 @@ pub(crate) fn database(path: &std::path::Path) -> impl Fn(sled::Error) -> StoreE
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! What survives: a copy of the directory taken right after a status, damaged snapshots, and a
+//! coordinator that died.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+
+use shared::id::{EndpointIndex, RunId};
+use shared::metric;
+use shared::phase::{Outcome, Phase, RunStatus};
+use shared::result::StatusMove;
+use shared::wire::Column;
+
+use super::*;
+use crate::core::run::Record;
+use crate::testing::{self, RUN};
+
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("carillon-store-{}-{number}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    /// As a crash leaves it: what is on disk now, while the databases are open.
+    fn copy(&self) -> Self {
+        let copy = Self::new();
+        copy_folder(&self.0, &copy.0);
+        copy
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn step(status: RunStatus) -> StatusMove {
+    StatusMove {
+        status,
+        at_unix_ms: 7,
+        reason: "test".to_owned(),
+        sentence: "A test.".to_owned(),
+    }
+}
+
+fn writer(meta: &Meta) -> Writer {
+    Writer::start(
+        meta.clone(),
+        Box::new(|run, error| panic!("storing {run}: {error}")),
+    )
+    .unwrap()
+}
+
+fn wait(writer: &Writer) {
+    let (done, waiting) = mpsc::channel();
+    writer
+        .push(Command::Then(Box::new(move || done.send(()).unwrap())))
+        .unwrap();
+    waiting.recv().unwrap();
+}
+
+fn frame(second: u32) -> Record {
+    let mut frame = testing::frame(u64::from(second), second);
+    frame.endpoints = (0..600).rev().map(EndpointIndex).collect();
+    frame.phases = vec![Phase::Incall; 600];
+    frame.columns = vec![Column {
+        metric: metric::JITTER,
+        values: (0..600).rev().map(|n| n as f32 + 0.25).collect(),
+    }];
+    Record::Frame(Box::new(frame))
+}
+
+/// PENDING and RUNNING, ten seconds, one report; then a flush by a status, or not.
+fn write(meta: &Meta, last: RunStatus) -> Writer {
+    let writer = writer(meta);
+    let test = testing::pair_test(300, 300);
+    writer.push(Command::Create(RUN, Box::new(test))).unwrap();
+    for status in [RunStatus::Pending, RunStatus::Running] {
+        writer.push(Command::Move(RUN, step(status))).unwrap();
+    }
+    for second in 0..10 {
+        writer.push(Command::Record(RUN, frame(second))).unwrap();
+    }
+    let report = Record::Report(Box::new(testing::report(599, Outcome::Success)));
+    writer.push(Command::Record(RUN, report)).unwrap();
+    writer.push(Command::Move(RUN, step(last))).unwrap();
+    wait(&writer);
+    writer
+}
+
+fn check(meta: &Meta) {
+    let reader = Reader::open(meta, RUN).unwrap();
+    assert_eq!(reader.header().unwrap().test.endpoint_count(), 600);
+    for range in [0..1, 255..258, 599..600, 0..600] {
+        let series = reader.series(range.clone()).unwrap();
+        assert_eq!(series.len(), range.len());
+        for (endpoint, seconds) in series {
+            assert_eq!(seconds.len(), 10);
+            for (second, row) in seconds.iter().enumerate() {
+                assert_eq!(row.second as usize, second);
+                assert_eq!(row.phase, Some(Phase::Incall));
+                assert_eq!(row.values["jitter_ms"], f64::from(endpoint) + 0.25);
+            }
+        }
+    }
+    let report = reader.report(EndpointIndex(599)).unwrap().unwrap();
+    assert_eq!(report.account, "user599");
+    assert_eq!(reader.report(EndpointIndex(0)).unwrap(), None);
+    assert_eq!(reader.trace(EndpointIndex(0)).unwrap(), None);
+}
+
+#[test]
+fn what_was_stored_before_a_status_survives_a_crash_after_it() {
+    let directory = Directory::new();
+    let (meta, epoch) = Meta::open(&directory.0).unwrap();
+    let _writer = write(&meta, RunStatus::Stopping);
+    let crashed = directory.copy();
+    let (again, later) = Meta::open(&crashed.0).unwrap();
+    assert!(later > epoch, "every start has a larger epoch");
+    check(&again);
+    let reader = Reader::open(&again, RUN).unwrap();
+    let statuses: Vec<_> = reader
+        .header()
+        .unwrap()
+        .history
+        .iter()
+        .map(|step| step.status)
+        .collect();
+    assert_eq!(
+        statuses,
+        [RunStatus::Pending, RunStatus::Running, RunStatus::Stopping]
+    );
+}
+
+#[test]
+fn runs_of_a_dead_coordinator_are_ended_and_ended_ones_left_alone() {
+    let directory = Directory::new();
+    let (meta, _) = Meta::open(&directory.0).unwrap();
+    let _writer = write(&meta, RunStatus::Stopping);
+    let crashed = directory.copy();
+    let (again, _) = Meta::open(&crashed.0).unwrap();
+    assert_eq!(again.end_orphans(99).unwrap(), 1);
+    assert_eq!(again.end_orphans(99).unwrap(), 0);
+    let reader = Reader::open(&again, RUN).unwrap();
+    let last = reader.header().unwrap().history.pop().unwrap();
+    assert_eq!(
+        (last.status, last.reason.as_str(), last.at_unix_ms),
+        (RunStatus::Failed, "coordinator_restart", 99)
+    );
+    let result = crate::result::read(&again, RUN, "0.1.0", true).unwrap();
+    assert_eq!(result.endpoints.len(), 600);
+    assert_eq!(result.endpoints[0].seconds.len(), 10);
+    assert_eq!(result.endpoints[300].group_name, "callees");
+    assert_eq!(result.endpoints[300].report.account, "callees0");
+}
+
+#[test]
+fn a_damaged_snapshot_is_thrown_away_and_the_log_read() {
+    let directory = Directory::new();
+    {
+        let (meta, _) = Meta::open(&directory.0).unwrap();
+        drop(write(&meta, RunStatus::Completed));
+    }
+    let run = directory.0.join("runs").join(RUN.to_string());
+    let mut damaged = 0;
+    for entry in fs::read_dir(&run).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("snap.") {
+            let octets = fs::read(entry.path()).unwrap();
+            fs::write(entry.path(), &octets[..octets.len() / 2]).unwrap();
+            damaged += 1;
+        }
+    }
+    if damaged == 0 {
+        fs::write(run.join("snap.00000000000000FF"), b"cut").unwrap();
+    }
+    let (meta, _) = Meta::open(&directory.0).unwrap();
+    check(&meta);
+}
+
+#[test]
+fn a_run_that_is_not_there_is_unknown_and_not_made() {
+    let directory = Directory::new();
+    let (meta, _) = Meta::open(&directory.0).unwrap();
+    assert!(matches!(
+        Reader::open(&meta, RunId(1)),
+        Err(StoreError::UnknownRun)
+    ));
+    assert!(!directory.0.join("runs").exists());
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_told_with_its_path() {
+    let directory = Directory::new();
+    fs::write(&directory.0, b"a file").unwrap();
+    let error = Meta::open(&directory.0).unwrap_err().to_string();
+    assert!(error.contains(&*directory.0.to_string_lossy()), "{error}");
+    fs::remove_file(&directory.0).unwrap();
+}
