@@ -99,15 +99,23 @@ impl Bursts {
     /// Takes the next expected packet.
     #[inline]
     pub fn push(&mut self, fate: Fate) {
-        self.packets += 1;
         if fate == Fate::Good {
+            self.push_good(1);
+        } else {
+            self.packets += 1;
+            self.push_bad(fate);
+        }
+    }
+
+    /// Takes `count` good packets in a row.
+    pub fn push_good(&mut self, count: u64) {
+        if count > 0 {
             self.was_bad = false;
             self.lost_run = 0;
-            self.good_run += 1;
-            self.wire.pkt += 1;
-            return;
         }
-        self.push_bad(fate);
+        self.packets += count;
+        self.good_run += count;
+        self.wire.pkt += count;
     }
 
     /// The §A.2 counters.

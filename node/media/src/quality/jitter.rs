@@ -29,9 +29,8 @@ impl Jitter {
             let difference = (transit - last).abs();
             self.exact += (difference - self.exact) / 16.0;
             // RFC 3550 §A.8 has whole ticks on both sides.
-            let whole = (transit.floor() - last.floor())
-                .abs()
-                .min(f64::from(u32::MAX >> 8)) as u32;
+            let ticks = whole_ticks(transit).abs_diff(whole_ticks(last));
+            let whole = u32::try_from(ticks).unwrap_or(u32::MAX).min(u32::MAX >> 8);
             self.scaled = self
                 .scaled
                 .saturating_add(whole)
@@ -88,6 +87,12 @@ impl Jitter {
         self.second_samples = 0;
         figures
     }
+}
+
+/// Rounds down, through a conversion: `floor` is a call on the baseline x86-64.
+fn whole_ticks(transit: f64) -> i64 {
+    const ABOVE_ALL: f64 = (1_u64 << 40) as f64;
+    (transit + ABOVE_ALL) as i64
 }
 
 #[cfg(test)]

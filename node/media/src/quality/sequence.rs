@@ -186,7 +186,17 @@ impl Sequence {
     #[must_use]
     pub fn bursts(&self) -> Bursts {
         let mut bursts = self.bursts.clone();
-        for behind in (0..self.window_depth()).rev() {
+        let depth = self.window_depth();
+        let window = if depth == 0 {
+            0
+        } else {
+            u128::MAX >> (WINDOW - depth)
+        };
+        if self.came & window == window && self.unusable & window == 0 {
+            bursts.push_good(u64::from(depth));
+            return bursts;
+        }
+        for behind in (0..depth).rev() {
             bursts.push(self.fate(behind));
         }
         bursts

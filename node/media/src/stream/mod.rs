@@ -202,7 +202,11 @@ impl Stream {
         let own = Own {
             sent: self.sender.total(),
             anchor: self.sender.anchor(),
-            voip: self.rater.voip(&self.receiver, rated.as_ref(), newest),
+            voip: self
+                .config
+                .rtcp_xr
+                .then(|| self.rater.voip(&self.receiver, rated.as_ref(), newest))
+                .flatten(),
             receiver: &self.receiver,
         };
         self.control.write(now, wall, own, bye, buf)

@@ -23,6 +23,7 @@ pub(super) struct Receiver {
     accept: SmallVec<[u8; 4]>,
     telephone_event: Option<u8>,
     ticks_per_ns: f64,
+    ms_per_tick: f64,
     origin: Instant,
     pub(super) remote: Option<u32>,
     candidate: Option<Candidate>,
@@ -102,6 +103,7 @@ impl Receiver {
             accept: config.accept_payload_types.clone(),
             telephone_event: config.telephone_event,
             ticks_per_ns: f64::from(config.codec.clock_rate()) / 1e9,
+            ms_per_tick: 1e3 / f64::from(config.codec.clock_rate()),
             origin: now,
             remote: None,
             candidate: None,
@@ -171,7 +173,7 @@ impl Receiver {
         let extended = self.media.extended + i64::from(timestamp.wrapping_sub(last).cast_signed());
         let clocks_ms = wall.wrapping_sub(ntp).cast_signed() as f64 * (1_000.0 / 4_294_967_296.0);
         let now_ms = self.nanoseconds(now) as f64 / 1e6;
-        let media_ms = extended as f64 / self.ticks_per_ns / 1e6;
+        let media_ms = extended as f64 * self.ms_per_tick;
         self.one_way.offset_ms = Some(clocks_ms - now_ms + media_ms);
     }
 
@@ -228,7 +230,7 @@ impl Receiver {
         if !repeated {
             self.jitter.update(transit);
         }
-        let transit_ms = transit / self.ticks_per_ns / 1e6;
+        let transit_ms = transit * self.ms_per_tick;
         self.fastest_ms = Some(self.fastest_ms.map_or(transit_ms, |ms| ms.min(transit_ms)));
         self.one_way.take(transit_ms);
         match self.playout.offer(transit_ms) {
@@ -261,7 +263,12 @@ impl Receiver {
 
     /// After the stream's start; kernel times may lie a little before it.
     fn nanoseconds(&self, at: Instant) -> i64 {
-        let whole = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+        // In 64 bits: 292 years of call; `as_nanos` would take 128.
+        let whole = |duration: Duration| {
+            (duration.as_secs() as i64)
+                .saturating_mul(1_000_000_000)
+                .saturating_add(i64::from(duration.subsec_nanos()))
+        };
         match at.checked_duration_since(self.origin) {
             Some(after) => whole(after),
             None => -whole(self.origin.duration_since(at)),
