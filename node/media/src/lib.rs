@@ -7,8 +7,8 @@ pub mod quality;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
-pub mod source;
 mod seeded;
+pub mod source;
 pub mod stream;
 
 #[cfg(test)]

@@ -10,7 +10,10 @@ use crate::seeded::Random;
 /// The files of a folder of the torture collection, by name; none (and a line that says so) where
 /// the collection is not beside this repository.
 pub(crate) fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/testdata/torture");
+    let root = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../shared/testdata/torture"
+    );
     let folder = Path::new(root).join(folder);
     let Ok(entries) = std::fs::read_dir(&folder) else {
         println!("skipped: {} is not there", folder.display());
@@ -20,7 +23,9 @@ pub(crate) fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
         .filter_map(Result::ok)
         .filter_map(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
-            std::fs::read(entry.path()).ok().map(|octets| (name, octets))
+            std::fs::read(entry.path())
+                .ok()
+                .map(|octets| (name, octets))
         })
         .collect();
     files.sort();
