@@ -27,7 +27,7 @@ use crate::core::meter::{Meter, SourceSecond};
 use crate::core::quality;
 use crate::net::egress::Egress;
 use crate::net::limits;
-use crate::net::media::{Engine, EngineConfig, EngineError, MediaReport, MediaSecond};
+use crate::net::media::{Engine, EngineConfig, EngineError, MediaReport, MediaSecond, TroubleWhat};
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -469,8 +469,20 @@ impl NodeActor {
             }
             MediaReport::Trouble { id: Some(id), what } => {
                 let (number, shard, endpoint, call) = stream_parts(id);
+                let address = match what {
+                    TroubleWhat::Network { address, .. } => Some(address),
+                    TroubleWhat::Egress(_)
+                    | TroubleWhat::Duplicate
+                    | TroubleWhat::Full { .. }
+                    | TroubleWhat::Unknown => None,
+                };
                 let what = what.to_string();
-                self.for_stream(shard, number, endpoint, Input::MediaTrouble { call, what });
+                let trouble = Input::MediaTrouble {
+                    call,
+                    address,
+                    what,
+                };
+                self.for_stream(shard, number, endpoint, trouble);
             }
             MediaReport::Trouble { id: None, what } => {
                 tracing::warn!(%what, "trouble at a shared RTP socket");

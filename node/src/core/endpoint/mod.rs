@@ -180,7 +180,13 @@ impl EndpointCore {
             }
             Input::Reserved { call, ports } => self.reserved(now, call, ports),
             Input::MediaRefused { call, what } => self.media_refused(now, call, what),
-            Input::MediaTrouble { call, what } => self.media_trouble(now, call, &what),
+            Input::MediaTrouble {
+                call,
+                address,
+                what,
+            } => {
+                self.media_trouble(call, address, what);
+            }
             Input::MediaEnded { call, summary } => self.media_ended(now, call, &summary),
             Input::Timeout => self.timeout(now),
             Input::Stop => self.stop(now),

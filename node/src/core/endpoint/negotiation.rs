@@ -1,5 +1,6 @@
 //! Offer and answer meet the media engine: what was agreed becomes a stream, and changes of it.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -168,18 +169,17 @@ impl EndpointCore {
         self.hang_up(now);
     }
 
-    pub(super) fn media_trouble(&mut self, now: Instant, number: u32, what: &str) {
-        let Some(call) = self
-            .call
-            .as_deref_mut()
-            .filter(|call| call.number == number)
-        else {
+    /// A peer without RTCP refuses our reports; that says nothing against its call.
+    pub(super) fn media_trouble(&mut self, number: u32, address: Option<SocketAddr>, what: String) {
+        let Some(call) = self.call.as_deref().filter(|call| call.number == number) else {
             return;
         };
-        let settling = call.state == CallState::Settling;
-        self.conclude(Outcome::CompletedWithWarnings, what.to_owned());
-        if settling {
-            self.call_over(now);
+        let only_rtcp = call.agreed.as_deref().is_some_and(|agreed| {
+            Some(agreed.remote_rtcp) == address && agreed.remote_rtcp != agreed.remote_rtp
+        });
+        // What meets a closed port after the hang-up was under way when the port closed.
+        if !only_rtcp && call.is_live() {
+            self.conclude(Outcome::CompletedWithWarnings, what);
         }
     }
 

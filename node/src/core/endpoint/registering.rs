@@ -52,7 +52,7 @@ impl EndpointCore {
                 timeout,
                 transport,
             } => {
-                self.registration_failed(now, code, &reason, timeout || transport);
+                self.registration_failed(now, code, &reason, timeout && !transport);
             }
             Event::Unregistered { .. } => {
                 self.registered = false;

@@ -175,6 +175,8 @@ pub enum Input {
     MediaTrouble {
         /// The call.
         call: u32,
+        /// Packets to this address do not arrive, where that is the trouble.
+        address: Option<SocketAddr>,
         /// A sentence.
         what: String,
     },

@@ -14,6 +14,7 @@ use sip::ua::Transport;
 use sip::wire::Message;
 use sip::wire::scan::Scan;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
@@ -99,7 +100,8 @@ impl Drop for UdpPort {
 async fn read(socket: Rc<UdpSocket>, local: SocketAddr, io: SipIo) {
     let mut memory = BytesMut::new();
     loop {
-        if let Err(error) = socket.readable().await {
+        // Errors count as readiness of their own: a closed port far away makes nothing readable.
+        if let Err(error) = socket.ready(Interest::READABLE | Interest::ERROR).await {
             tracing::error!(%local, %error, "a SIP socket can no longer be read");
             return;
         }
@@ -151,32 +153,40 @@ fn is_icmp(error: &io::Error) -> bool {
 
 /// Reads the error queue: each entry is the datagram that met an ICMP error, and its destination.
 fn drain_errors(socket: &UdpSocket, io: &SipIo) {
-    let mut octets = [0_u8; 2_048];
     for _ in 0..READ_BATCH {
-        let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
-        let mut slices = [IoSliceMut::new(&mut octets)];
-        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        let received =
-            recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags);
-        let Ok(received) = received else { return };
-        let to = received.address.as_ref().and_then(socket_address);
-        let errno = received.cmsgs().ok().and_then(|mut messages| {
-            messages.find_map(|message| match message {
-                ControlMessageOwned::Ipv4RecvErr(error, _)
-                | ControlMessageOwned::Ipv6RecvErr(error, _) => Some(error.ee_errno),
-                _ => None,
-            })
-        });
-        let length = received.bytes;
-        let scanned = octets.get(..length).and_then(Scan::of);
-        let slot = scanned.and_then(|scan| super::demux::slot_of_branch(scan.branch.as_bytes()));
-        if let (Some(to), Some(errno)) = (to, errno) {
-            let errno = i32::try_from(errno).unwrap_or(0);
-            let error = io::Error::from_raw_os_error(errno);
-            let error = format!("{error} (ICMP for {to})");
-            io.arrived(Arrival::Unreachable { slot, to, error });
+        // WouldBlock from inside tells tokio that the queue is empty.
+        match socket.try_io(Interest::ERROR, || read_error(socket)) {
+            Ok(Some(arrival)) => io.arrived(arrival),
+            Ok(None) => {}
+            Err(_) => return,
         }
     }
+}
+
+fn read_error(socket: &UdpSocket) -> io::Result<Option<Arrival>> {
+    let mut octets = [0_u8; 2_048];
+    let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+    let mut slices = [IoSliceMut::new(&mut octets)];
+    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+    let descriptor = socket.as_raw_fd();
+    let received = recvmsg::<SockaddrStorage>(descriptor, &mut slices, Some(&mut control), flags)?;
+    let to = received.address.as_ref().and_then(socket_address);
+    let errno = received.cmsgs().ok().and_then(|mut messages| {
+        messages.find_map(|message| match message {
+            ControlMessageOwned::Ipv4RecvErr(error, _)
+            | ControlMessageOwned::Ipv6RecvErr(error, _) => Some(error.ee_errno),
+            _ => None,
+        })
+    });
+    let length = received.bytes;
+    let scanned = octets.get(..length).and_then(Scan::of);
+    let slot = scanned.and_then(|scan| super::demux::slot_of_branch(scan.branch.as_bytes()));
+    let (Some(to), Some(errno)) = (to, errno) else {
+        return Ok(None);
+    };
+    let error = io::Error::from_raw_os_error(i32::try_from(errno).unwrap_or(0));
+    let error = format!("{error} (ICMP for {to})");
+    Ok(Some(Arrival::Unreachable { slot, to, error }))
 }
 
 fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
