@@ -3,94 +3,25 @@
 //! Shape: `handle(now, input, world)`, then `poll` until none. The shell wakes it at least five times
 //! a second; all deadlines are kept in here. Source: PRODUCT §2, §3, §7; DESIGN "The way of a run".
 
+mod kinds;
+mod tell;
+
+pub(crate) use kinds::{Frozen, Input, Output, Record, World};
+
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use shared::definition::Test;
-use shared::id::{NodeId, RunId};
+use shared::id::NodeId;
 use shared::phase::RunStatus;
-use shared::result::{LivePart, LiveUpdate, StatusMove};
-use shared::wire::{Desired, DesiredState, EndpointReport, Frame, Problem, Report, Share, Trace};
+use shared::wire::{DesiredState, Problem, Report, Share};
 
+use self::tell::Live;
 use super::aggregate::Aggregate;
 use super::nodes::Nodes;
 use super::outcome::Endings;
-use super::plan::{Plan, Usage};
 use super::status::StatusMachine;
-use super::summary::{AggregateSecond, GeneratorFigures, Summary};
 use super::validate::{Context, validate};
-use super::{Now, allocate, counts, millis, verdict};
-
-/// What comes in.
-#[derive(Debug)]
-pub(crate) enum Input {
-    /// Time has passed, or a node's status changed.
-    Wake,
-    /// A node's message about this run.
-    Report(Report),
-    /// Somebody asks for a stop; `interrupted` where it was a person at the terminal.
-    Stop {
-        /// Decides the verdict.
-        interrupted: bool,
-    },
-    /// Nobody took a command off the bus.
-    Undelivered(NodeId),
-    /// Reports were lost because the coordinator's queue was full.
-    Overflow(u64),
-    /// What was measured cannot be stored.
-    StorageFailed(String),
-}
-
-/// What must be done, in this order.
-#[derive(Debug)]
-pub(crate) enum Output {
-    /// Store and flush before anything after it.
-    Move(StatusMove),
-    /// Store.
-    Store(Record),
-    /// Publish to the node.
-    Send(NodeId, Box<Desired>),
-    /// Show.
-    Live(Box<LiveUpdate>),
-}
-
-/// Something to store.
-#[derive(Debug)]
-pub(crate) enum Record {
-    /// Endpoints × metrics of a second.
-    Frame(Box<Frame>),
-    /// An endpoint's end.
-    Report(Box<EndpointReport>),
-    /// An endpoint's SIP messages.
-    Trace(Box<Trace>),
-    /// The whole run's second.
-    Second(Box<AggregateSecond>),
-    /// The whole run.
-    Summary(Box<Summary>),
-}
-
-/// What the run sees of the rest.
-pub(crate) struct World<'a> {
-    /// Nodes.
-    pub(crate) nodes: &'a Nodes,
-    /// Other runs.
-    pub(crate) usage: Usage,
-}
-
-/// What never changes in a run.
-#[derive(Debug)]
-pub(crate) struct Frozen {
-    /// Its id.
-    pub(crate) id: RunId,
-    /// The coordinator's start count.
-    pub(crate) epoch: u64,
-    /// The frozen configuration.
-    pub(crate) test: Test,
-    /// Limits.
-    pub(crate) plan: Plan,
-    /// Media files that do not exist, as the shell found.
-    pub(crate) missing_media: Vec<String>,
-}
+use super::{Now, allocate, millis};
 
 /// One run.
 #[derive(Debug)]
@@ -109,13 +40,6 @@ pub(crate) struct Run {
     interrupted: bool,
     live: Live,
     outputs: VecDeque<Output>,
-}
-
-#[derive(Debug, Default)]
-struct Live {
-    shown: Option<Instant>,
-    parts: Vec<LivePart>,
-    generator: Option<GeneratorFigures>,
 }
 
 impl Run {
@@ -473,29 +397,6 @@ impl Run {
         self.go(now, to, reason, sentence);
     }
 
-    fn summary(&self, now: Now, status: RunStatus) -> Summary {
-        let (all, groups, traffic) = self.aggregate.parts();
-        let generator = self.aggregate.generator().health(traffic);
-        let test = &self.frozen.test;
-        let thresholds = if self.began.is_some() {
-            let wanted = verdict::thresholds(test, &counts::roles(test));
-            verdict::judge(&wanted, &all, &groups)
-        } else {
-            Vec::new()
-        };
-        Summary {
-            began_unix_ms: self.began.map(|began| began.unix_ms),
-            elapsed_ms: self.elapsed_ms(now),
-            problems: self.problems.clone(),
-            verdict: verdict::verdict(status, self.interrupted, generator.saturated, &thresholds),
-            all,
-            groups,
-            failures: self.aggregate.failures(),
-            generator,
-            thresholds,
-        }
-    }
-
     fn go(&mut self, now: Now, to: RunStatus, reason: &str, sentence: String) {
         match self.status.go(now, to, reason, sentence) {
             Ok(step) => {
@@ -507,63 +408,8 @@ impl Run {
         }
     }
 
-    fn command(&mut self, state: DesiredState) {
-        self.sequence += 1;
-        for (node, shares) in &self.allocation {
-            self.outputs.push_back(Output::Send(
-                node.clone(),
-                Box::new(Desired {
-                    run: self.frozen.id,
-                    epoch: self.frozen.epoch,
-                    sequence: self.sequence,
-                    state,
-                    test: self.frozen.test.clone(),
-                    shares: shares.clone(),
-                }),
-            ));
-        }
-    }
-
     fn store(&mut self, record: Record) {
         self.outputs.push_back(Output::Store(record));
-    }
-
-    fn show(&mut self, now: Now) {
-        self.live.shown = Some(now.instant);
-        let (new_failures, failures_left_out) = self.aggregate.take_new_failures(NEW_FAILURES_MAX);
-        let second = |index: usize| self.live.parts.get(index).cloned().unwrap_or_default();
-        let all = LivePart {
-            name: "all".to_owned(),
-            counts: self.aggregate.all_counts(),
-            ..second(0)
-        };
-        let groups = self
-            .aggregate
-            .group_counts()
-            .enumerate()
-            .map(|(index, (name, counts))| LivePart {
-                name: name.to_owned(),
-                counts: counts.clone(),
-                ..second(index + 1)
-            })
-            .collect();
-        let update = LiveUpdate {
-            run: self.frozen.id.to_string(),
-            status: self.status(),
-            last_move: self.status.last(),
-            elapsed_ms: self.elapsed_ms(now),
-            duration_ms: self.frozen.test.duration.0,
-            all,
-            groups,
-            new_failures,
-            failures_left_out,
-            send_late_p99_ms: self
-                .live
-                .generator
-                .and_then(|figures| figures.send_late_p99_ms),
-            cpu_cores: self.live.generator.map(|figures| figures.cpu_cores),
-        };
-        self.outputs.push_back(Output::Live(Box::new(update)));
     }
 
     fn elapsed_ms(&self, now: Now) -> u64 {
@@ -594,8 +440,6 @@ const PREPARE_WITHIN: Duration = Duration::from_secs(60);
 const TEARDOWN_WITHIN: Duration = Duration::from_secs(2 * 32 + 16);
 /// Live updates without a new second: elapsed time moves on.
 const LIVE_EVERY: Duration = Duration::from_secs(1);
-/// As [`LiveUpdate::new_failures`] promises.
-const NEW_FAILURES_MAX: usize = 20;
 
 #[cfg(test)]
 #[path = "run/tests.rs"]

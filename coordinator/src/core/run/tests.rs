@@ -1,11 +1,14 @@
 //! A run in virtual time, with nodes that say what the tests want.
 
+use shared::definition::Test;
 use shared::id::{EndpointIndex, GroupIndex};
 use shared::phase::{Outcome, Phase};
-use shared::result::Verdict;
+use shared::result::{LiveUpdate, StatusMove, Verdict};
 
 use super::*;
 use crate::core::nodes::NODE_TTL;
+use crate::core::plan::{Plan, Usage};
+use crate::core::summary::Summary;
 use crate::testing;
 
 /// A run with its nodes and a clock that only the test moves.
