@@ -196,6 +196,3 @@ fn identity(message: &Message, local: Name, remote: Name, tag: Option<&str>) -> 
     ];
     parts.concat().into_boxed_slice()
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,14 +4,12 @@
 //! |------------|-----------------|------------------|------------|-------------------|
 //! | (new)      | request         | to user          | Trying     |                   |
 //! | Trying     | request         | absorb           | Trying     |                   |
-//! | Trying     | 1xx of user     | send             | Proceeding |                   |
-//! | Proceeding | request         | last 1xx again   | Proceeding |                   |
-//! | both       | 200-699 of user | send             | Completed  | J (0 on a stream) |
+//! | Trying     | 200-699 of user | send             | Completed  | J (0 on a stream) |
 //! | Completed  | request         | final again      | Completed  |                   |
 //! | Completed  | J               |                  | Terminated |                   |
 //!
-//! This agent answers every such request at once with a final answer, except UPDATE with an offer,
-//! so Proceeding is not needed: a user that sends no 1xx never enters it.
+//! The RFC's Proceeding is absent: RFC 4320 §4.1 forbids a 1xx to a non-INVITE request before
+//! Timer E reaches T2, and this agent has answered by then.
 
 use std::time::Instant;
 

@@ -1,1 +1,0 @@
-//! Dialogs against RFC 3261 §12.
