@@ -29,7 +29,11 @@ fn describe(test: &Test, out: &mut impl Write) -> io::Result<()> {
         test.name,
         test.endpoint_count(),
         test.groups.len(),
-        if test.groups.len() == 1 { "group" } else { "groups" },
+        if test.groups.len() == 1 {
+            "group"
+        } else {
+            "groups"
+        },
         test.duration,
         test.buildup
     )?;

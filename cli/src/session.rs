@@ -126,7 +126,7 @@ async fn follow(
 /// How progress is shown.
 enum Show {
     Live {
-        view: LiveView,
+        view: Box<LiveView>,
         screen: Screen,
         ink: Ink,
     },
@@ -142,7 +142,7 @@ impl Show {
             Self::Quiet
         } else if terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb") {
             Self::Live {
-                view: LiveView::new(ink, name),
+                view: Box::new(LiveView::new(ink, name)),
                 screen: session.screen.clone(),
                 ink,
             }

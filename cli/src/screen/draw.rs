@@ -105,6 +105,21 @@ pub(crate) fn progress(ink: Ink, paint: Paint, done: f64, width: usize) -> Strin
     )
 }
 
+/// Text in lines of at most `width`, broken at blanks; a longer word has a line of its own.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if measure_text_width(line) + 1 + measure_text_width(word) <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// A cell of a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
@@ -224,6 +239,15 @@ mod tests {
         assert_eq!(stacked(ink, &[(Paint::Red, 0)], 3), "░░░");
         assert_eq!(progress(ink, Paint::Plain, 0.5, 5), "██▌··");
         assert_eq!(progress(ink, Paint::Plain, 7.0, 3), "███");
+    }
+
+    #[test]
+    fn text_wraps_at_blanks() {
+        assert_eq!(
+            wrap("no answer from 127.0.0.1:5066", 10),
+            ["no answer", "from", "127.0.0.1:5066"]
+        );
+        assert_eq!(wrap("  ", 10), Vec::<String>::new());
     }
 
     #[test]

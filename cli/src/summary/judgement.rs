@@ -1,5 +1,6 @@
 //! What a run came to: its head line, the generator's health, thresholds and the verdict.
 
+use console::measure_text_width;
 use shared::metric::{MetricId, Unit};
 use shared::phase::RunStatus;
 use shared::result::{Distribution, RunResult, ThresholdResult, Verdict};
@@ -7,6 +8,7 @@ use shared::result::{Distribution, RunResult, ThresholdResult, Verdict};
 use super::Page;
 use crate::exit::Exit;
 use crate::screen::Paint;
+use crate::screen::draw::wrap;
 use crate::screen::figure::{clock, count, milliseconds, octets, percent, printable};
 
 /// What was run, and first of all whether the figures below can be believed.
@@ -37,15 +39,16 @@ pub(super) fn head(result: &RunResult, page: Page<'_>) -> Vec<String> {
     ));
     if let Some(last) = result.history.last()
         && result.status != RunStatus::Completed
+        && result.verdict != Verdict::Failed
     {
-        lines.push(format!(" {}", ink.paint(paint, &printable(&last.sentence))));
+        lines.extend(sentence(page, &last.sentence, 1));
     }
     for problem in &result.problems {
-        lines.push(format!(
-            "   {} {}",
-            ink.paint(Paint::Red, "✗"),
-            printable(&problem.sentence)
-        ));
+        let mut text = sentence(page, &problem.sentence, 5);
+        if let Some(first) = text.first_mut() {
+            *first = format!("   {} {}", ink.paint(Paint::Red, "✗"), first.trim_start());
+        }
+        lines.append(&mut text);
     }
     lines
 }
@@ -169,20 +172,31 @@ pub(super) fn verdict(result: &RunResult, page: Page<'_>) -> Vec<String> {
         Verdict::ThresholdCrossed => (" THRESHOLD CROSSED ", Paint::RedBadge),
         Verdict::Interrupted => (" INTERRUPTED ", Paint::YellowBadge),
     };
-    let exit = page.ink.paint(
-        Paint::Dim,
-        &format!("exit {}", Exit::from(result.verdict).code()),
-    );
-    let mut lines = vec![format!(
-        " {}  {}  {exit}",
-        page.ink.paint(paint, badge),
-        reason(result)
-    )];
+    let exit = format!("exit {}", Exit::from(result.verdict).code());
+    let badge = page.ink.paint(paint, badge);
+    let head = format!(" {badge}  {}", page.ink.paint(Paint::Dim, &exit));
+    let why = reason(result);
+    let room = page.width.saturating_sub(measure_text_width(&head) + 2);
+    let mut lines = if measure_text_width(&why) <= room {
+        vec![format!("{head}  {why}")]
+    } else {
+        std::iter::once(head)
+            .chain(sentence(page, &why, 1))
+            .collect()
+    };
     if let Some(folder) = page.data_dir {
         let text = format!(" run {} is kept in {}", result.run, folder.display());
         lines.push(page.ink.paint(Paint::Dim, &text));
     }
     lines
+}
+
+fn sentence(page: Page<'_>, text: &str, indent: usize) -> Vec<String> {
+    let lines = wrap(&printable(text), page.width.saturating_sub(indent));
+    lines
+        .into_iter()
+        .map(|line| format!("{:indent$}{line}", ""))
+        .collect()
 }
 
 /// Why the verdict is what it is, in one sentence.

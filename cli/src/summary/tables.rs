@@ -4,7 +4,7 @@ use shared::result::{Counts, Distribution, Part, RunResult};
 
 use super::Page;
 use crate::screen::Paint;
-use crate::screen::draw::{Cell, Table};
+use crate::screen::draw::{Cell, Table, wrap};
 use crate::screen::figure::{Measure, count, percent, printable};
 
 /// The whole run first, then its groups; a single group is the whole run.
@@ -151,14 +151,9 @@ fn metric_row(
     ]
 }
 
+/// By outcome and code, each with an endpoint to look at and its sentence below.
 pub(super) fn failures(result: &RunResult, page: Page<'_>) -> Vec<String> {
-    if result.failures.is_empty() {
-        return Vec::new();
-    }
-    let mut table = Table::new(
-        2..5,
-        &["count", "code", "outcome", "example", "what happened"],
-    );
+    let mut table = Table::new(2..4, &["failed", "code", "outcome", "for example"]);
     for row in &result.failures {
         table.row(vec![
             Cell::painted(count(u64::from(row.count)), Paint::Red),
@@ -168,14 +163,31 @@ pub(super) fn failures(result: &RunResult, page: Page<'_>) -> Vec<String> {
             ),
             Cell::painted(row.outcome.name(), Paint::Red),
             Cell::new(format!(
-                "{} {}",
+                "endpoint {} {}",
                 row.example_endpoint,
                 printable(&row.example_account)
             )),
-            Cell::new(printable(&row.reason)),
         ]);
     }
-    table.lines(page.ink, 1, page.width)
+    let mut rows = table.lines(page.ink, 1, page.width).into_iter();
+    let mut lines: Vec<String> = rows
+        .next()
+        .filter(|_| !result.failures.is_empty())
+        .into_iter()
+        .collect();
+    for (line, row) in rows.zip(&result.failures) {
+        lines.push(line);
+        let sentence = wrap(
+            &printable(&row.reason),
+            page.width.saturating_sub(REASON_INDENT),
+        );
+        lines.extend(
+            sentence
+                .iter()
+                .map(|text| format!("{:REASON_INDENT$}{}", "", page.ink.paint(Paint::Dim, text))),
+        );
+    }
+    lines
 }
 
 fn name(part: &Part) -> Cell {
@@ -248,3 +260,5 @@ const METRICS: [(Measure, &str, &str); 9] = [
 /// "Near 100 %", PRODUCT §5.
 const RATIO_GOOD_PCT: f64 = 99.0;
 const RATIO_BAD_PCT: f64 = 95.0;
+/// Under the outcome.
+const REASON_INDENT: usize = 15;
