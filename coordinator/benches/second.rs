@@ -22,7 +22,7 @@ use shared::wire::{
 
 const ENDPOINTS: u32 = 10_000;
 const METRICS: u16 = 60;
-const SECONDS: u32 = 20;
+const SECONDS: u32 = 60;
 
 fn main() {
     actix_rt::System::new().block_on(run());

@@ -3,11 +3,13 @@
 //! A sled leaf holds up to 16 values, and a page above 128 KiB becomes a file of its own, so values
 //! stay small. A record is: envelope (magic, version, CRC-32) → zstd → parts.
 
+use std::cell::RefCell;
 use std::io::Read;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::wire::{MESSAGE_MAX, decode, encode};
+use zstd::bulk::Compressor;
 
 use super::StoreError;
 
@@ -19,8 +21,7 @@ pub(super) fn put<T: Serialize>(
     record: &T,
 ) -> Result<(), StoreError> {
     let octets = encode(record).map_err(|source| StoreError::Record { what, source })?;
-    let packed = zstd::bulk::compress(&octets, ZSTD_LEVEL)
-        .map_err(|source| StoreError::Parts { what, source })?;
+    let packed = compress(&octets).map_err(|source| StoreError::Parts { what, source })?;
     for (number, part) in packed.chunks(PART_MAX).enumerate() {
         let mut place = Vec::with_capacity(key.len() + NUMBER);
         place.extend_from_slice(key);
@@ -28,6 +29,23 @@ pub(super) fn put<T: Serialize>(
         batch.insert(place, part);
     }
     Ok(())
+}
+
+thread_local! {
+    /// zstd's tables are larger than most records; the writer's thread keeps them.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(octets: &[u8]) -> std::io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let mut compressor = match kept.take() {
+            Some(compressor) => compressor,
+            None => Compressor::new(ZSTD_LEVEL)?,
+        };
+        let packed = compressor.compress(octets)?;
+        *kept = Some(compressor);
+        Ok(packed)
+    })
 }
 
 /// Reads the record under `key`; none where there is no such record.
