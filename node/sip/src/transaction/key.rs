@@ -6,7 +6,7 @@
 
 use smol_str::{SmolStr, format_smolstr};
 
-use crate::wire::{Host, Message, Method, Name};
+use crate::wire::{Host, Message, Method, Name, Via};
 
 /// What a request and its repetitions, its ACK and its CANCEL have in common.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,37 +28,36 @@ enum Id {
 }
 
 impl ServerKey {
-    /// The key of a request; an ACK has that of its INVITE.
-    pub(crate) fn of(request: &Message) -> Self {
+    /// The key of a request with this top Via; an ACK has that of its INVITE.
+    pub(crate) fn of(request: &Message, via: &Via) -> Self {
         let method = match request.method() {
             Some(Method::Ack) => Method::Invite,
             Some(method) => method.clone(),
             None => request.cseq().1.clone(),
         };
         Self {
-            id: Id::of(request),
+            id: Id::of(request, via),
             method,
         }
     }
 
     /// The key of the INVITE that a CANCEL gives up (RFC 3261 §9.2).
-    pub(crate) fn of_cancelled(cancel: &Message) -> Self {
+    pub(crate) fn of_cancelled(cancel: &Message, via: &Via) -> Self {
         Self {
-            id: Id::of(cancel),
+            id: Id::of(cancel, via),
             method: Method::Invite,
         }
     }
 }
 
 impl Id {
-    fn of(request: &Message) -> Self {
-        let via = request.top_via();
+    fn of(request: &Message, via: &Via) -> Self {
         if via.has_rfc3261_branch()
             && let Some(branch) = via.branch()
         {
             return Self::Branch {
                 branch: SmolStr::new(branch),
-                host: via.host,
+                host: via.host.clone(),
                 port: via.port,
             };
         }

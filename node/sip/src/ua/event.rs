@@ -247,7 +247,8 @@ pub enum Event {
         /// Since the first INVITE (RFC 6076 SRD, at 180).
         delay: Duration,
     },
-    /// The peer answered; ACK is sent.
+    /// The peer answered; ACK is sent. When our INVITE had no offer, `body` is the peer's offer and
+    /// the ACK waits for [`Command::AnswerOffer`] (or RejectOffer, which ends the call).
     Answered {
         /// The call.
         call: CallRef,

@@ -4,8 +4,10 @@
 //! registration, the calls and the transactions, which decide. Never opens a socket, reads a clock,
 //! resolves a name or looks into a body.
 //!
-//! What an agent needs when the message is longer than RFC 3261 §18.1.1 allows for UDP: it is sent by
-//! UDP all the same. Deviates from RFC 3261 §18.1.1: because a load test says which transport it tests.
+//! Deviates from RFC 3261 §18.1.1: a request of more than 1300 octets does not change from UDP to
+//! TCP, because a load test says which transport it tests. For the same reason the `transport`
+//! parameter of a URI is not followed. RFC 4028 is not supported: `timer` is never advertised, so a
+//! peer that wants its refresh does it itself, and its UPDATE or re-INVITE is answered.
 
 mod auth;
 mod config;
@@ -20,7 +22,9 @@ mod request;
 mod respond;
 mod retry;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 
 pub use config::{Destination, HostPort, RegistrarConfig, TimerConfig, Transport, UaConfig};
 pub use event::{CallRef, Command, Event, FailureKind, Input, Output};
@@ -35,6 +39,7 @@ pub(crate) use retry::{Next, Retry};
 use crate::registration::Registration;
 use crate::session::Call;
 use crate::transaction::{Expiry, Owner, TransactionId};
+use crate::wire::Uri;
 
 /// One SIP user agent: a registration and calls.
 ///
@@ -157,16 +162,7 @@ impl UserAgent {
                 call,
                 target,
                 offer,
-            } => {
-                let taken = self.calls.iter().any(|known| known.id() == call);
-                if taken || call.is_incoming() || self.calls.len() >= receive::MAX_CALLS {
-                    let text = format!("call {} was not made: number taken or too many", call.0);
-                    self.context.out.warn(text);
-                    return;
-                }
-                self.calls
-                    .push(Call::dial(&mut self.context, call, &target, offer));
-            }
+            } => self.dial(call, &target, offer),
             Command::Cancel { call }
             | Command::Bye { call }
             | Command::Ring { call }
@@ -184,6 +180,29 @@ impl UserAgent {
                 }
             }
         }
+    }
+
+    fn dial(&mut self, call: CallRef, target: &Uri, offer: Option<Bytes>) {
+        if call.is_incoming() || self.calls.iter().any(|known| known.id() == call) {
+            let text = format!("call {} was not made: its number is taken", call.0);
+            self.context.out.warn(text);
+        } else if self.live_calls() >= receive::MAX_CALLS {
+            self.context.out.event(Event::CallFailed {
+                call,
+                code: None,
+                reason: "too many calls of one endpoint at once".to_owned(),
+                kind: FailureKind::Protocol,
+                delay: Duration::ZERO,
+            });
+        } else {
+            self.calls
+                .push(Call::dial(&mut self.context, call, target, offer));
+        }
+    }
+
+    /// The calls that are not over; one that is over only waits to repeat its ACK.
+    fn live_calls(&self) -> usize {
+        self.calls.iter().filter(|call| !call.is_over()).count()
     }
 
     fn on_timeout(&mut self) {

@@ -72,7 +72,8 @@ impl UserAgent {
         let Some(method) = request.method().cloned() else {
             return;
         };
-        let key = ServerKey::of(&request);
+        let via = request.top_via();
+        let key = ServerKey::of(&request, &via);
         let context = &mut self.context;
         let timers = &context.config.timers;
         let received = context.transactions.receive_request(
@@ -94,7 +95,7 @@ impl UserAgent {
             self.on_ack(&request);
             return;
         }
-        let to = respond::destination(&request.top_via(), source, transport);
+        let to = respond::destination(&via, source, transport);
         let trying = (method == Method::Invite).then(|| self.context.trying(&request, source));
         let Some(transaction) = self
             .context
@@ -132,7 +133,7 @@ impl UserAgent {
 
     /// RFC 3261 §9.2.
     fn on_cancel(&mut self, inbound: &Inbound) {
-        let key = ServerKey::of_cancelled(&inbound.message);
+        let key = ServerKey::of_cancelled(&inbound.message, &inbound.message.top_via());
         match self.context.transactions.find_server(&key) {
             None => self.context.refuse(inbound, 481),
             Some(invite) => {
@@ -188,7 +189,7 @@ impl UserAgent {
             self.context.refuse(&inbound, 482);
             return;
         }
-        if self.calls.len() >= MAX_CALLS {
+        if self.live_calls() >= MAX_CALLS {
             self.context.refuse(&inbound, 486);
             self.context
                 .out

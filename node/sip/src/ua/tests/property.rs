@@ -249,6 +249,44 @@ fn both_sides_offering_at_once_both_get_their_turn() {
 }
 
 #[test]
+fn short_calls_may_follow_each_other_at_once() {
+    let weather = Weather {
+        lost: 0,
+        doubled: 0,
+        longest_delay_ms: 10,
+        cut: None,
+    };
+    let mut pair = Pair::new(1, Transport::Udp, weather);
+    for number in 0..100 {
+        let offer = Some(Bytes::from_static(b"offer"));
+        let call = CallRef(number);
+        let at = Duration::from_millis(u64::from(number) * 250);
+        pair.plan(
+            at,
+            0,
+            Command::Invite {
+                call,
+                target: target(),
+                offer,
+            },
+        );
+    }
+    pair.run(Duration::from_secs(300), |side, event| {
+        match (side, event) {
+            (1, Event::Incoming { call, .. }) => {
+                let body = Bytes::from_static(b"answer");
+                Some((Duration::ZERO, Command::Answer { call: *call, body }))
+            }
+            (0, Event::Answered { call, .. }) => Some((SECOND / 10, Command::Bye { call: *call })),
+            _ => None,
+        }
+    });
+    check(&pair, "short calls");
+    let completed = pair.diaries[0].count(|event| matches!(event, Event::ByeCompleted { .. }));
+    assert_eq!(completed, 100);
+}
+
+#[test]
 fn an_agent_in_a_call_is_small() {
     let agent = size_of::<UserAgent>();
     assert!(agent <= 2048, "{agent} octets before anything is allocated");
