@@ -59,8 +59,8 @@ pub(crate) fn merge(
 
 /// The column character of a height from 0.0 to 1.0.
 pub(crate) fn level(height: f64) -> char {
-    let index = (height.clamp(0.0, 1.0) * 7.0).round() as usize;
-    LEVELS.get(index).copied().unwrap_or('█')
+    let index = (height.clamp(0.0, 1.0) * 6.0).round() as usize;
+    LEVELS.get(index).copied().unwrap_or('▇')
 }
 
 /// A bar whose parts are as long as their counts; a part that is there has a cell at least.
@@ -211,7 +211,8 @@ impl Table {
     }
 }
 
-const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// No full block, so that charts below each other stay apart.
+const LEVELS: [char; 7] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇'];
 const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
 #[cfg(test)]
@@ -222,10 +223,10 @@ mod tests {
     fn a_chart_shows_the_worst_of_merged_seconds_and_gaps() {
         let ink = Ink::plain();
         let mos = [Some(4.5), Some(1.0), None, None, Some(4.5), Some(4.5)];
-        assert_eq!(sparkline(ink, Measure::Mos, &mos, 6), "█▁··██");
-        assert_eq!(sparkline(ink, Measure::Mos, &mos, 3), "▁·█");
+        assert_eq!(sparkline(ink, Measure::Mos, &mos, 6), "▇▁··▇▇");
+        assert_eq!(sparkline(ink, Measure::Mos, &mos, 3), "▁·▇");
         let jitter = [Some(0.0), Some(50.0), Some(25.0)];
-        assert_eq!(sparkline(ink, Measure::Jitter, &jitter, 10), "▁█▅");
+        assert_eq!(sparkline(ink, Measure::Jitter, &jitter, 10), "▁▇▄");
     }
 
     #[test]

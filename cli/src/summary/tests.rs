@@ -167,7 +167,7 @@ fn a_summary_is_exact_and_stays_inside_its_width() {
 #[test]
 fn a_second_without_a_report_is_a_gap() {
     let text = lines(&result(Verdict::Passed), page(80)).join("\n");
-    assert!(text.contains("▇▇▇▇··▇▇▇▇"), "{text}");
+    assert!(text.contains("▆▆▆▆··▆▆▆▆"), "{text}");
 }
 
 #[test]
