@@ -34,3 +34,6 @@ pub use sipp::{Sipp, SippStatistics};
 pub use tshark::{RtpStream, Tshark};
 pub use wait::{free_ports, peers, until};
 pub use wav::write_sine;
+
+mod scripted;
+pub use scripted::{Dialing, Heard, RtpEcho, Scripted, rtp_packet, session};
