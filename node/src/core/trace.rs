@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use shared::id::{EndpointIndex, RunId};
 use shared::wire::{Trace, TraceMessage};
-use sip::ua::Transport;
+use sip::ua::{HostPort, Transport};
 
 /// Messages and octets one endpoint may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub const FULL_TRACE_ENDPOINTS: u32 = 500;
 struct Entry {
     at: Duration,
     sent: bool,
-    remote: SocketAddr,
+    remote: HostPort,
     bytes: Bytes,
 }
 
@@ -68,8 +68,8 @@ impl TraceRing {
         }
     }
 
-    /// Adds a message. `at` counts from the run's begin.
-    pub fn push(&mut self, at: Duration, sent: bool, remote: SocketAddr, bytes: Bytes) {
+    /// Adds a message. `at` counts from the run's begin; `remote` is a name where the shell resolves it.
+    pub fn push(&mut self, at: Duration, sent: bool, remote: HostPort, bytes: Bytes) {
         self.octets += bytes.len();
         self.entries.push_back(Entry {
             at,
@@ -140,7 +140,7 @@ mod tests {
             ring.push(
                 Duration::from_millis(number.into()),
                 true,
-                remote,
+                HostPort::Ip(remote),
                 Bytes::from(vec![number]),
             );
         }
@@ -163,11 +163,18 @@ mod tests {
             octets: 8,
         });
         let remote: SocketAddr = "127.0.0.1:5060".parse().unwrap();
-        ring.push(Duration::ZERO, true, remote, Bytes::from_static(&[0; 6]));
-        ring.push(Duration::ZERO, false, remote, Bytes::from_static(&[1; 60]));
+        let peer = HostPort::Name("pbx.example".into(), 5060);
+        ring.push(
+            Duration::ZERO,
+            true,
+            peer.clone(),
+            Bytes::from_static(&[0; 6]),
+        );
+        ring.push(Duration::ZERO, false, peer, Bytes::from_static(&[1; 60]));
         let trace = ring
             .into_trace(RunId(1), EndpointIndex(0), remote, Transport::Udp)
             .expect("one");
         assert_eq!((trace.dropped, trace.messages.len()), (1, 1));
+        assert_eq!(trace.messages[0].remote, "pbx.example:5060");
     }
 }

@@ -141,3 +141,11 @@ fn clip_for(profile: &Profile, codec: CodecId, ptime_ms: u32) -> Option<Arc<Enco
         .or_else(|| with(profile.ptime_ms))
         .map(|(_, clip)| Arc::clone(clip))
 }
+
+impl super::EndpointCore {
+    /// True from the INVITE until the call and its figures are complete: it takes no other.
+    #[must_use]
+    pub fn in_call(&self) -> bool {
+        self.call.is_some()
+    }
+}

@@ -16,10 +16,12 @@ impl EndpointCore {
             return;
         }
         self.sample_ms(metric::CALL_LATE, now.saturating_duration_since(due));
-        self.calls_made += 1;
-        let number = self.calls_made;
+        // The attempt is due now: one that our own side cannot make is a failed one, not none.
+        self.sample(metric::CALL_ATTEMPTS, 1.0);
+        let number = self.next_number();
         let mut call = Call::new(CallRef(number), number, self.next_ssrc(), true);
         call.target = target;
+        call.report.started_ms = self.since_begin_ms(now);
         self.call = Some(Box::new(call));
         self.outputs.push_back(Output::Reserve { call: number });
     }
@@ -33,11 +35,18 @@ impl EndpointCore {
     ) {
         let cname = self.cname();
         let profile = std::rc::Rc::clone(&self.profile);
-        let Some(call) = self
-            .call
-            .as_deref_mut()
-            .filter(|call| call.number == number)
-        else {
+        let Some(call) = self.call.as_deref_mut().filter(|call| {
+            let awaits = if call.report.caller {
+                CallState::Preparing
+            } else {
+                CallState::Pending
+            };
+            call.number == number && call.state == awaits
+        }) else {
+            // The call ended meanwhile: nobody else will give the ports back.
+            if ports.is_ok() {
+                self.outputs.push_back(Output::StopMedia { call: number });
+            }
             return;
         };
         let ports = match ports {
@@ -71,25 +80,40 @@ impl EndpointCore {
                         offer,
                     },
                 );
+                self.check_sent(now);
             }
             Err(error) => {
                 let target = call.target.clone();
                 let reason = format!("`{target}` is not a SIP URI that can be called: {error}");
                 self.conclude(Outcome::CallFailed, reason);
+                self.sample(metric::CALL_FAILED, 1.0);
                 self.settle(now);
             }
         }
     }
 
+    /// An agent that did not even send the INVITE will tell nothing more of the call.
+    fn check_sent(&mut self, now: Instant) {
+        let unsent = self
+            .call
+            .as_deref()
+            .is_some_and(|call| call.state == CallState::Pending && call.report.call_id.is_empty());
+        if unsent {
+            let reason = "the INVITE was not sent: the agent has too many calls";
+            self.conclude(Outcome::CallFailed, reason.to_owned());
+            self.sample(metric::CALL_FAILED, 1.0);
+            self.settle(now);
+        }
+    }
+
     pub(super) fn caller_event(&mut self, now: Instant, reference: CallRef, event: Event) {
-        let started_ms = u64::try_from(now.duration_since(self.begin).as_millis()).unwrap_or(0);
+        let started_ms = self.since_begin_ms(now);
         let Some(call) = self.call_with(reference) else {
             return;
         };
         match event {
             Event::CallSent { .. } => {
                 call.report.started_ms = started_ms;
-                self.sample(metric::CALL_ATTEMPTS, 1.0);
                 self.phase_to(Phase::Calling);
             }
             Event::FirstResponse { delay, .. } => self.sample_ms(metric::CALL_TTFR, delay),
@@ -170,14 +194,16 @@ impl EndpointCore {
         };
         let given_up = call.state == CallState::Ending;
         let target = call.target.clone();
+        // RFC 6076 §4.3.2: to the first provisional answer or, where none came, to the failure.
+        let srd_ms = call.report.pdd_ms.unwrap_or(millis(delay));
         call.report.code = code;
         call.state = CallState::Ending;
         self.call_code = code;
         self.call_reason = Some(reason.clone());
         self.sample(metric::CALL_FAILED, 1.0);
-        self.sample_ms(metric::CALL_SRD_FAILED, delay);
+        self.sample(metric::CALL_SRD_FAILED, srd_ms);
         let (outcome, sentence) = match kind {
-            _ if given_up && self.stopping => (
+            _ if given_up && self.stopping() => (
                 Outcome::CompletedWithWarnings,
                 format!("the run was stopped before {target} answered"),
             ),

@@ -9,7 +9,8 @@ use sip::ua::{CallRef, Command};
 
 use super::call::CallState;
 use super::{
-    EndpointCore, MEDIA_PATIENCE, Output, PARTNER_GRACE, Role, STOP_PATIENCE, Script, millis,
+    ANSWER_PATIENCE, EndpointCore, MEDIA_PATIENCE, Output, PARTNER_GRACE, Role, STOP_PATIENCE,
+    Script, millis,
 };
 use crate::core::trace::{TraceBounds, TraceRing};
 
@@ -22,11 +23,18 @@ impl EndpointCore {
         };
         let reference = call.reference;
         match call.state {
-            CallState::Preparing | CallState::Pending if call.report.caller => {
+            CallState::Preparing => {
+                let reason = "the call was given up before its INVITE left";
+                self.conclude(Outcome::CompletedWithWarnings, reason.to_owned());
+                self.sample(metric::CALL_FAILED, 1.0);
+                self.settle(now);
+            }
+            CallState::Pending if call.report.caller => {
                 call.state = CallState::Ending;
+                self.wait(now, ANSWER_PATIENCE);
                 self.command(now, Command::Cancel { call: reference });
             }
-            CallState::Preparing | CallState::Pending => {
+            CallState::Pending => {
                 let reason = "Temporarily Unavailable".into();
                 self.answer_at = None;
                 self.command(
@@ -41,6 +49,7 @@ impl EndpointCore {
             }
             CallState::Answered | CallState::Up => {
                 call.state = CallState::Ending;
+                self.wait(now, ANSWER_PATIENCE);
                 self.note_duration(now);
                 self.stop_speaking();
                 self.command(now, Command::Bye { call: reference });
@@ -86,8 +95,11 @@ impl EndpointCore {
         let early = planned
             .map(|at| at.saturating_duration_since(now))
             .unwrap_or_default();
-        let established = call.report.established;
-        if call.report.caller && established && early > EARLY_BYE && !self.stopping {
+        let (established, caller) = (call.report.established, call.report.caller);
+        if !established && !caller {
+            let reason = "the caller hung up before its ACK came";
+            self.conclude(Outcome::CompletedWithWarnings, reason.to_owned());
+        } else if caller && established && early > EARLY_BYE && self.stop_by.is_none() {
             let lasted = call
                 .answered_at
                 .map(|at| now.duration_since(at))
@@ -112,21 +124,22 @@ impl EndpointCore {
         delay: Duration,
         code: u16,
     ) {
-        let Some(call) = self.call_with(reference) else {
+        let Some(call) = self
+            .call_with(reference)
+            .filter(|call| call.state != CallState::Settling)
+        else {
             return;
         };
-        let crossed = call.state == CallState::Settling;
-        let ends_established = call.report.established && !crossed;
-        if ends_established {
-            call.report.sdd_ms = Some(millis(delay));
+        if call.report.established {
             self.sample(metric::CALL_ENDED, 1.0);
-            self.sample_ms(metric::CALL_SDD, delay);
         }
-        // RFC 3261 §15.1.1: 481 and 408 end the dialog as well, but somebody had lost it; where both
-        // sides hung up at once nobody did.
-        if code >= 300 && !crossed {
-            let reason = format!("the far end answered our BYE with {code}");
-            self.conclude(Outcome::TeardownError, reason);
+        // The agent reports a refusal as completed only where both sides hung up at once: then a 481
+        // says nothing against anybody, and its time is no delay of a 2xx (RFC 6076 §4.4).
+        if code < 300
+            && let Some(call) = self.call_with(reference).filter(|it| it.report.established)
+        {
+            call.report.sdd_ms = Some(millis(delay));
+            self.sample_ms(metric::CALL_SDD, delay);
         }
         self.settle(now);
     }
@@ -189,7 +202,7 @@ impl EndpointCore {
             self.outputs.push_back(Output::StopMedia { call: number });
         }
         if started {
-            self.patience_until = Some(now + MEDIA_PATIENCE);
+            self.wait(now, MEDIA_PATIENCE);
         } else {
             self.call_over(now);
         }
@@ -225,7 +238,7 @@ impl EndpointCore {
 
     pub(super) fn no_caller(&mut self, now: Instant) {
         if self.spec.role == Role::Partner && self.call.is_none() && self.calls.is_empty() {
-            let reason = "its caller ended without calling";
+            let reason = "its caller ended and no call of it came";
             self.conclude(Outcome::CompletedWithWarnings, reason.to_owned());
             self.leave(now);
         }
@@ -246,7 +259,10 @@ impl EndpointCore {
     }
 
     pub(super) fn stop(&mut self, now: Instant) {
-        self.stopping = true;
+        if self.stopping() {
+            return;
+        }
+        self.stop_by = Some(now + STOP_PATIENCE);
         let partner_ends = self.spec.role == Role::Partner
             && self.call.as_ref().is_some_and(|call| call.is_live());
         if partner_ends {
@@ -257,7 +273,7 @@ impl EndpointCore {
             self.leave(now);
         }
         if self.script != Script::Over {
-            self.patience_until = Some(now + STOP_PATIENCE);
+            self.wait(now, STOP_PATIENCE);
         }
     }
 
@@ -266,8 +282,9 @@ impl EndpointCore {
         match self.script {
             Script::Over | Script::Unregistering => return,
             // An un-REGISTER now would race the answer: it follows once that is known.
-            Script::Registering if !self.stopping && self.outcome.severity() < 10 => {
+            Script::Registering if !self.stopping() && self.outcome.severity() < 10 => {
                 self.script = Script::Leaving;
+                self.wait(now, ANSWER_PATIENCE);
                 return;
             }
             Script::Waiting | Script::Registering | Script::Active | Script::Leaving => {}
@@ -281,6 +298,7 @@ impl EndpointCore {
         let bound = self.registered || self.registration_pending();
         if bound {
             self.script = Script::Unregistering;
+            self.wait(now, ANSWER_PATIENCE);
             self.command(now, Command::Unregister);
         } else {
             self.over();
@@ -304,30 +322,45 @@ impl EndpointCore {
                 self.call_over(now);
             }
             Some(_) => {
-                let reason = "the far end did not answer BYE or CANCEL after the stop";
+                let reason = "the far end answered neither BYE nor CANCEL in time";
                 self.conclude(Outcome::TeardownError, reason.to_owned());
+                self.note_duration(now);
+                self.give_up_call();
                 self.settle(now);
             }
             None => {
+                let at = &self.profile.registrar;
                 if self.script == Script::Unregistering {
-                    let reason =
-                        format!("{} did not confirm the un-REGISTER", self.profile.registrar);
+                    let reason = format!("{at} did not confirm the un-REGISTER in time");
                     self.conclude(Outcome::TeardownError, reason);
+                } else {
+                    let reason = format!("no final answer from {at} to the REGISTER");
+                    self.conclude(Outcome::RegistrationFailed, reason);
+                    self.sample(metric::REG_FAILED, 1.0);
                 }
                 self.over();
             }
         }
-        if self.stopping && self.script != Script::Over {
-            self.patience_until.get_or_insert(now + MEDIA_PATIENCE);
+    }
+
+    /// A call whose INVITE never had a final answer has failed, also where nobody says so.
+    fn give_up_call(&mut self) {
+        let failed = self.call.as_deref().is_some_and(|call| {
+            call.report.caller && !call.report.established && call.report.code.is_none()
+        });
+        if failed {
+            self.sample(metric::CALL_FAILED, 1.0);
         }
     }
 
-    /// The last word: the report and the trace.
+    /// Nothing is left to do. The report follows as the last output of this input.
     pub(super) fn over(&mut self) {
-        if self.script == Script::Over {
-            return;
-        }
         self.script = Script::Over;
+        self.patience_until = None;
+    }
+
+    /// The last word: the report and the trace.
+    pub(super) fn last_word(&mut self) {
         let reached = self.phase;
         self.phase_to(Phase::Closed);
         if self.reason.is_empty() {

@@ -23,19 +23,29 @@ impl EndpointCore {
             }
             Event::IncomingCancelled { call } => self.cancelled(now, call),
             Event::Confirmed { call, body, delay } => {
-                if self
-                    .call_with(call)
-                    .is_some_and(|call| call.state == CallState::Answered)
-                {
-                    self.sample_ms(metric::CALL_ACK, delay);
-                    self.confirmed(now, body.as_ref());
+                match self.call_with(call).map(|call| call.state) {
+                    Some(CallState::Answered) => {
+                        self.sample_ms(metric::CALL_ACK, delay);
+                        self.confirmed(now, body.as_ref());
+                    }
+                    // We hung up before the ACK came; the BYE waited for it (RFC 3261 §15).
+                    Some(CallState::Ending) => {
+                        self.sample_ms(metric::CALL_ACK, delay);
+                        self.established();
+                    }
+                    _ => {}
                 }
             }
             Event::AckMissing { call } => {
-                if self.call_with(call).is_some() {
+                let established = self.call_with(call).map(|call| call.report.established);
+                if established == Some(false) {
                     let reason = "no ACK came for our 200 within 64*T1";
                     self.conclude(Outcome::CallFailed, reason.to_owned());
                     self.sample(metric::CALL_FAILED, 1.0);
+                    self.end_call(now);
+                } else if established == Some(true) {
+                    let reason = "no ACK came for our 200 to a re-INVITE within 64*T1";
+                    self.conclude(Outcome::TeardownError, reason.to_owned());
                     self.end_call(now);
                 }
             }
@@ -77,12 +87,11 @@ impl EndpointCore {
             );
             return;
         }
-        self.calls_made += 1;
-        let mut call = Call::new(reference, self.calls_made, self.next_ssrc(), false);
+        let number = self.next_number();
+        let mut call = Call::new(reference, number, self.next_ssrc(), false);
         call.state = CallState::Pending;
         call.offer = offer;
-        call.report.started_ms =
-            u64::try_from(now.duration_since(self.begin).as_millis()).unwrap_or(0);
+        call.report.started_ms = self.since_begin_ms(now);
         call.report.call_id.clone_from(&call_id);
         self.call = Some(Box::new(call));
         self.outputs.push_back(Output::ClaimCallId {
@@ -171,11 +180,9 @@ impl EndpointCore {
             return;
         };
         call.state = CallState::Up;
-        call.report.established = true;
         let had_offer = call.agreed.is_some();
         self.hang_up_at = Some(leave_at);
-        self.call_code = Some(200);
-        self.sample(metric::CALL_ESTABLISHED, 1.0);
+        self.established();
         let usable = if had_offer {
             self.redirect_media();
             true
@@ -188,6 +195,14 @@ impl EndpointCore {
         } else {
             self.hang_up(now);
         }
+    }
+
+    fn established(&mut self) {
+        if let Some(call) = self.call.as_deref_mut() {
+            call.report.established = true;
+        }
+        self.call_code = Some(200);
+        self.sample(metric::CALL_ESTABLISHED, 1.0);
     }
 
     fn cancelled(&mut self, now: Instant, reference: CallRef) {

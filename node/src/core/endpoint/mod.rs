@@ -78,9 +78,10 @@ pub struct EndpointCore {
     answer_at: Option<Instant>,
     /// When the call is hung up or given up.
     hang_up_at: Option<Instant>,
-    /// When waiting for a media summary or an answer to BYE is given up.
+    /// When waiting for what the present step awaits (an answer, a media summary) is given up.
     patience_until: Option<Instant>,
-    stopping: bool,
+    /// The run is being stopped, and the stop should be done by this time.
+    stop_by: Option<Instant>,
     begun_registering: bool,
     outputs: VecDeque<Output>,
 }
@@ -91,6 +92,10 @@ const PARTNER_GRACE: Duration = Duration::from_secs(2);
 const MEDIA_PATIENCE: Duration = Duration::from_secs(3);
 /// After a stop was asked for, unanswered BYE, CANCEL and un-REGISTER are given up.
 pub const STOP_PATIENCE: Duration = Duration::from_millis(4_000);
+/// What is left to do when [`STOP_PATIENCE`] is over gets this long for each step.
+const LAST_STEP_PATIENCE: Duration = Duration::from_millis(1_000);
+/// The agent ends every request by Timer B or F, 32 s; this only catches an end that it never tells.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(40);
 
 impl EndpointCore {
     /// An endpoint that waits for [`Input::Begin`]. `begin` is the run's begin.
@@ -120,7 +125,7 @@ impl EndpointCore {
             answer_at: None,
             hang_up_at: None,
             patience_until: None,
-            stopping: false,
+            stop_by: None,
             begun_registering: false,
             outputs: VecDeque::new(),
         }
@@ -145,12 +150,9 @@ impl EndpointCore {
                 transport,
             } => {
                 self.counts.received += 1;
-                self.trace.push(
-                    now.duration_since(self.begin),
-                    false,
-                    from,
-                    message.raw().clone(),
-                );
+                let at = now.saturating_duration_since(self.begin);
+                let remote = ua::HostPort::Ip(from);
+                self.trace.push(at, false, remote, message.raw().clone());
                 self.tell_ua(
                     now,
                     ua::Input::Message {
@@ -192,6 +194,9 @@ impl EndpointCore {
             Input::Stop => self.stop(now),
         }
         self.flush_counts();
+        if self.script == Script::Over {
+            self.last_word();
+        }
     }
 
     /// The next thing to do, in order.
@@ -225,6 +230,14 @@ impl EndpointCore {
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.phase
+    }
+
+    /// The Call-ID of the call it is in; blank before the INVITE of a call that it makes left.
+    #[must_use]
+    pub fn call_id(&self) -> Option<&str> {
+        self.call
+            .as_deref()
+            .map(|call| call.report.call_id.as_str())
     }
 
     /// Its number.
@@ -275,10 +288,8 @@ impl EndpointCore {
                     self.counts.sent += 1;
                     self.counts.retransmits_sent += u32::from(retransmission);
                     self.note_call_id(&bytes);
-                    if let ua::HostPort::Ip(remote) = to.host {
-                        let at = now.duration_since(self.begin);
-                        self.trace.push(at, true, remote, bytes.clone());
-                    }
+                    let at = now.saturating_duration_since(self.begin);
+                    self.trace.push(at, true, to.host.clone(), bytes.clone());
                     self.outputs.push_back(Output::Transmit { to, bytes });
                 }
                 ua::Output::Event(event) => self.event(now, event),
@@ -326,10 +337,10 @@ impl EndpointCore {
                 body,
                 method: _,
             } => self.offered(now, call, body),
+            // The ACK of an offerless re-INVITE answers the offer of our 200.
+            Event::OfferAnswered { call, body } => self.offer_answered(call, body),
             // We never offer a change and never ask OPTIONS in this script.
-            Event::OfferAnswered { .. }
-            | Event::OfferRefused { .. }
-            | Event::OptionsAnswered { .. } => {}
+            Event::OfferRefused { .. } | Event::OptionsAnswered { .. } => {}
             Event::RetransmissionReceived { .. } => self.counts.retransmits_received += 1,
             Event::Unexpected { .. } => self.counts.unexpected += 1,
             Event::Warning { text } => self.conclude(Outcome::CompletedWithWarnings, text),
@@ -391,10 +402,34 @@ impl EndpointCore {
         }
     }
 
+    fn stopping(&self) -> bool {
+        self.stop_by.is_some()
+    }
+
+    /// Waits for the next step's end no longer than this, and less while the run is being stopped.
+    fn wait(&mut self, now: Instant, longest: Duration) {
+        let until = now + longest;
+        self.patience_until = Some(match self.stop_by {
+            Some(by) => until.min(by.max(now + LAST_STEP_PATIENCE)),
+            None => until,
+        });
+    }
+
+    /// Names the next call. Stream ids carry 16 bits of it, and one call lives at a time.
+    fn next_number(&mut self) -> u32 {
+        self.calls_made = self.calls_made.wrapping_add(1);
+        self.calls_made & 0xffff
+    }
+
     fn call_with(&mut self, reference: CallRef) -> Option<&mut Call> {
         self.call
             .as_deref_mut()
             .filter(|call| call.reference == reference)
+    }
+
+    fn since_begin_ms(&self, now: Instant) -> u64 {
+        let elapsed = now.saturating_duration_since(self.begin);
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn cname(&self) -> String {

@@ -154,6 +154,28 @@ impl EndpointCore {
         }
     }
 
+    /// The answer to the offer that our 200 to an offerless re-INVITE carried.
+    pub(super) fn offer_answered(&mut self, reference: CallRef, body: Option<Bytes>) {
+        let cname = self.cname();
+        let profile = std::rc::Rc::clone(&self.profile);
+        let Some(call) = self.call_with(reference).filter(|call| call.is_live()) else {
+            return;
+        };
+        let (Some(local), Some(body)) = (call.local_media(&profile, cname), body) else {
+            return;
+        };
+        match media::sdp::accept(&local, &body) {
+            Ok(agreed) => {
+                call.agreed = Some(Box::new(agreed));
+                self.redirect_media();
+            }
+            Err(error) => {
+                let reason = format!("the answer in an ACK changes nothing: {error}");
+                self.conclude(Outcome::CompletedWithWarnings, reason);
+            }
+        }
+    }
+
     pub(super) fn media_refused(&mut self, now: Instant, number: u32, what: String) {
         let Some(call) = self
             .call
@@ -193,7 +215,13 @@ impl EndpointCore {
         };
         let report =
             crate::core::quality::media_report(summary, call.agreed.as_deref(), call.ports);
-        let silent = call.report.established && report.rx_packets == 0 && report.tx_packets > 0;
+        let hears = call.agreed.as_deref().is_some_and(|agreed| agreed.receive);
+        let lasted = call.report.duration_ms.is_some_and(|ms| ms >= SILENCE_MS);
+        let silent = call.report.established
+            && hears
+            && lasted
+            && report.rx_packets == 0
+            && report.tx_packets > 0;
         call.report.media = Some(report);
         call.media_started = false;
         let settling = call.state == CallState::Settling;
@@ -206,3 +234,6 @@ impl EndpointCore {
         }
     }
 }
+
+/// A shorter call may end before the first packet of the far end comes.
+const SILENCE_MS: f32 = 1_000.0;
