@@ -75,6 +75,9 @@ pub(crate) struct OutputArguments {
     /// Write thresholds and groups as JUnit XML.
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+    /// Write the SIP trace of one endpoint for each kind of failure into a folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) traces: Option<PathBuf>,
     /// Where runs are kept [default: carillon-data; for the demo a temporary folder].
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,

@@ -60,7 +60,8 @@ pub(crate) fn run(arguments: &DemoArguments, screen: Screen) -> anyhow::Result<E
         ended
     })?;
     drop(lab.shutdown());
-    if !quiet && !json_on_stdout {
+    let judged = matches!(exit, Exit::Passed | Exit::ThresholdCrossed);
+    if judged && !quiet && !json_on_stdout {
         // A closed pipe is the reader's wish.
         drop(writeln!(io::stdout(), "{}", next_steps(arguments)));
     }

@@ -17,6 +17,7 @@ mod screen;
 mod session;
 mod summary;
 mod test_file;
+mod traces;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

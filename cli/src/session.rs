@@ -23,6 +23,7 @@ use crate::screen::live::LiveView;
 use crate::screen::plain::{PlainView, new_failures};
 use crate::screen::terminal::Screen;
 use crate::summary::{self, Page};
+use crate::traces;
 
 /// What a session shows and writes.
 pub(crate) struct Session<'s> {
@@ -208,6 +209,7 @@ pub(crate) struct Outputs {
     json: Option<(PathBuf, File)>,
     json_on_stdout: bool,
     junit: Option<(PathBuf, File)>,
+    traces: Option<PathBuf>,
 }
 
 impl Outputs {
@@ -221,7 +223,12 @@ impl Outputs {
         if arguments.junit.as_ref().is_some_and(on_stdout) {
             bail!("--junit needs a file; only --json can go to standard output");
         }
+        if let Some(folder) = &arguments.traces {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
         Ok(Self {
+            traces: arguments.traces.clone(),
             json: arguments
                 .json
                 .as_ref()
@@ -250,6 +257,9 @@ impl Outputs {
                 .write_json(run, out)
                 .await
                 .context("cannot write the result")?;
+        }
+        if let Some(folder) = &self.traces {
+            traces::write(handle, run, result, folder).await?;
         }
         if let Some((path, mut file)) = self.junit.take() {
             let written = junit::write(result, &mut file);
