@@ -32,7 +32,7 @@ pub use repository::{Repository, SourceFile};
 pub use scratch::Scratch;
 pub use sipp::{Sipp, SippStatistics};
 pub use tshark::{RtpStream, Tshark};
-pub use wait::{free_ports, peers, until};
+pub use wait::{alone, free_ports, peers, until};
 pub use wav::write_sine;
 
 mod scripted;

@@ -365,6 +365,17 @@ impl Scripted {
 
     /// Begins a call: INVITE without waiting for anything.
     pub fn invite(&mut self, user: &str, to: SocketAddr, sdp: &str) -> Dialing {
+        self.invite_with(user, to, &[], sdp)
+    }
+
+    /// The same with further header lines.
+    pub fn invite_with(
+        &mut self,
+        user: &str,
+        to: SocketAddr,
+        lines: &[String],
+        body: &str,
+    ) -> Dialing {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut call = Dialing {
@@ -376,7 +387,7 @@ impl Scripted {
             cseq: 0,
             to,
         };
-        self.request(&mut call, "INVITE", &[], sdp);
+        self.request(&mut call, "INVITE", lines, body);
         call
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Asks until there is an answer; fails the test at the deadline.
@@ -17,6 +18,14 @@ pub fn until<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Option<T>
         assert!(Instant::now() < deadline, "{what}: not within {within:?}");
         std::thread::sleep(POLL);
     }
+}
+
+/// Held by a test that measures, so that no other of its suite takes the machine's cores.
+#[must_use]
+pub fn alone() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    // A test that failed while it held the machine has left nothing behind in it.
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// True where all programs are installed; else says so.

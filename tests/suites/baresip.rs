@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use shared::wire::MediaReport;
-use tests::{Baresip, BaresipCall, Carillon, Kamailio, until};
+use tests::{Baresip, BaresipCall, Carillon, Kamailio, alone, until};
 
 fn test(port: u16, codec: &str) -> String {
     format!(
@@ -42,6 +42,7 @@ fn opus_both_ways() {
 }
 
 fn both_ways(ours: &str, theirs: &str) {
+    let _machine = alone();
     let Some(kamailio) = Kamailio::start() else {
         return;
     };

@@ -132,9 +132,9 @@ fn a_wrong_password_is_a_failed_registration() {
         exit: 1,
         status: RunStatus::Failed,
         outcome: Outcome::RegistrationFailed,
-        registration: Some(403),
+        registration: Some(401),
         call: None,
-        sentence: &["403", "password"],
+        sentence: &["401", "credentials"],
     };
     assert_ends("wrong password", &finished, "alice", &expected);
     assert_eq!(finished.result().verdict, Verdict::Failed);
@@ -223,9 +223,15 @@ fn a_callee_that_never_answers_is_a_timeout() {
     );
     assert_eq!(
         (finished.code, result.status),
-        (Some(99), RunStatus::Completed),
+        (Some(1), RunStatus::Failed),
         "{}",
         finished.output
+    );
+    let last = result.history.last().unwrap();
+    assert!(
+        last.sentence.contains(&port.to_string()),
+        "{}",
+        last.sentence
     );
 }
 

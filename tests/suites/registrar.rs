@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::phase::{Outcome, RunStatus};
 use shared::result::Verdict;
-use tests::{Carillon, Kamailio};
+use tests::{Carillon, Kamailio, alone};
 
 /// Callers of one group call callees of another through the registrar at this port.
 fn pairs(port: u16, count: u32, duration: &str, call: &str) -> String {
@@ -35,6 +35,7 @@ receives = true
 
 #[test]
 fn two_hundred_pairs_register_call_and_leave_nothing_behind() {
+    let _machine = alone();
     let Some(kamailio) = Kamailio::start() else {
         return;
     };
@@ -108,6 +109,7 @@ fn two_hundred_pairs_register_call_and_leave_nothing_behind() {
 
 #[test]
 fn every_second_of_every_endpoint_is_in_the_result() {
+    let _machine = alone();
     let Some(kamailio) = Kamailio::start() else {
         return;
     };

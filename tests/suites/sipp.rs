@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use shared::result::RunResult;
-use tests::{Carillon, Sipp, free_ports};
+use tests::{Carillon, Sipp, alone, free_ports};
 
 const CALLS: u32 = 100;
 
 #[test]
 fn a_hundred_of_our_callers_talk_to_sipps_echo() {
+    let _machine = alone();
     let Some(mut sipp) = Sipp::answering(Duration::from_secs(60)) else {
         return;
     };
@@ -48,6 +49,7 @@ call_duration = "8s"
 
 #[test]
 fn a_hundred_of_sipps_callers_talk_to_our_group() {
+    let _machine = alone();
     let [port] = free_ports();
     let test = format!(
         r#"name = "from sipp"
