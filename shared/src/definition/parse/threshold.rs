@@ -253,5 +253,7 @@ const RATIOS: [&str; 7] = [
     "isa",
     "scr",
 ];
-const AGGREGATES: [&str; 9] = ["p1", "p5", "p50", "p95", "p99", "avg", "worst", "min", "max"];
+const AGGREGATES: [&str; 9] = [
+    "p1", "p5", "p50", "p95", "p99", "avg", "worst", "min", "max",
+];
 const THRESHOLDS_MAX: usize = 200;
