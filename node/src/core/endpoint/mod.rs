@@ -232,14 +232,6 @@ impl EndpointCore {
         self.phase
     }
 
-    /// The Call-ID of the call it is in; blank before the INVITE of a call that it makes left.
-    #[must_use]
-    pub fn call_id(&self) -> Option<&str> {
-        self.call
-            .as_deref()
-            .map(|call| call.report.call_id.as_str())
-    }
-
     /// Its number.
     #[must_use]
     pub fn index(&self) -> shared::id::EndpointIndex {

@@ -1,5 +1,7 @@
 //! Two endpoints joined by a virtual link: the script from REGISTER-less readiness to the report.
 
+mod property;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
