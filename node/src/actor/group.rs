@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, SpawnHandle};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use shared::id::GroupIndex;
 use shared::phase::{Outcome, Phase};
 use shared::wire::{EndpointReport, Report, Trace};
@@ -82,6 +82,8 @@ pub(super) struct GroupActor {
     members: FxHashMap<u32, Member>,
     callers: Vec<Addr<Self>>,
     callee: Option<Addr<Self>>,
+    /// Places whose caller was over before they began.
+    deserted: FxHashSet<u32>,
     shard: Addr<ShardActor>,
     tick: Option<SpawnHandle>,
     over_told: bool,
@@ -123,6 +125,7 @@ impl GroupActor {
             members: FxHashMap::default(),
             callers: Vec::new(),
             callee: None,
+            deserted: FxHashSet::default(),
             shard,
             tick: None,
             over_told: false,
@@ -158,6 +161,7 @@ impl GroupActor {
         match output {
             Output::Begin { place, due } => {
                 let due = self.run.begin.get() + due;
+                self.run.note_late(due);
                 self.build(context, place, due);
             }
             Output::Dial { place, target, due } => {
@@ -193,6 +197,9 @@ impl GroupActor {
         let run = Rc::clone(&self.run);
         let endpoint = EndpointActor::launch(run, context.address(), profile, spec);
         endpoint.do_send(Hear(EndpointInput::Begin { due }));
+        if self.deserted.remove(&place) {
+            endpoint.do_send(Hear(EndpointInput::NoCaller));
+        }
         let rebuilt = self.members.contains_key(&place);
         let member = Member {
             endpoint: Some(endpoint),
@@ -321,7 +328,14 @@ impl Handler<GroupMessage> for GroupActor {
             } => {
                 self.drive(context, Input::CalleeFailed { place, reason });
             }
-            GroupMessage::CallerOver { place } => self.tell(place, EndpointInput::NoCaller),
+            GroupMessage::CallerOver { place } if self.members.contains_key(&place) => {
+                self.tell(place, EndpointInput::NoCaller);
+            }
+            GroupMessage::CallerOver { place } => {
+                if self.locals.contains_key(&place) {
+                    self.deserted.insert(place);
+                }
+            }
             GroupMessage::Stop => self.drive(context, Input::Stop),
         }
     }

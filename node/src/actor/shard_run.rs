@@ -148,18 +148,20 @@ impl ShardRun {
         closed
     }
 
+    /// Counts a timer or planned start that was due at `at` and is served now.
+    pub(super) fn note_late(&self, at: Instant) {
+        let late = Instant::now().saturating_duration_since(at);
+        let late_us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+        let mut sheet = self.sheet.borrow_mut();
+        sheet.closing.timer_late_us.record(late_us);
+    }
+
     /// Fires every endpoint timer that is due.
     pub(super) fn fire_timers(&self, now: Instant) {
         loop {
             let due = self.timers.borrow_mut().pop_due(now);
             let Some((slot, at)) = due else { return };
-            let late = now.saturating_duration_since(at);
-            let late_us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-            self.sheet
-                .borrow_mut()
-                .closing
-                .timer_late_us
-                .record(late_us);
+            self.note_late(at);
             self.hear(slot, Input::Timeout);
         }
     }

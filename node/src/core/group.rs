@@ -172,13 +172,16 @@ impl GroupCore {
     /// Takes one input; drain [`Self::poll`] after it.
     pub fn handle(&mut self, elapsed: Duration, input: Input) {
         match input {
-            Input::Tick => self.begin_due(elapsed),
+            Input::Tick => {}
             Input::Ready { place, uri } => self.ready(elapsed, place, uri),
             Input::Ended { place, reason } => self.ended(place, reason),
             Input::CalleeReady { place, uri } => self.callee(elapsed, place, Ok(uri)),
             Input::CalleeFailed { place, reason } => self.callee(elapsed, place, Err(reason)),
             Input::Stop => self.stop(),
         }
+        // Whatever came: who is due begins now. Under load one input follows the other, and a tick
+        // that each of them put off would never come.
+        self.begin_due(elapsed);
     }
 
     /// The next thing to do.
@@ -436,6 +439,21 @@ mod tests {
             }]
         );
         assert!(group.is_over());
+    }
+
+    #[test]
+    fn whoever_is_due_begins_at_any_input() {
+        let pace = Pace {
+            group_count: 2,
+            buildup: Duration::from_secs(1),
+        };
+        let mut group = GroupCore::new(Pairing::NoCalls, false, &pace, &[0, 1]);
+        group.handle(at(0), Input::Tick);
+        drain(&mut group);
+        let uri = "sip:a".to_owned();
+        group.handle(at(501), Input::Ready { place: 0, uri });
+        let due = at(500);
+        assert_eq!(drain(&mut group), [Output::Begin { place: 1, due }]);
     }
 
     #[test]
