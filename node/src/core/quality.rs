@@ -15,7 +15,7 @@ pub fn samples(second: &StreamSecond, mut sample: impl FnMut(MetricId, f32)) {
         Scale::Wideband => (m::MOS_WB, m::R_WB),
         Scale::Fullband => (m::MOS_FB, m::R_FB),
     };
-    let gauges = [
+    let shares = [
         (mos, second.mos),
         (r, second.r),
         (m::MOS_LQ, second.mos_lq),
@@ -24,9 +24,17 @@ pub fn samples(second: &StreamSecond, mut sample: impl FnMut(MetricId, f32)) {
         (m::EMODEL_PPL, second.ppl_pct),
         (m::EMODEL_BURST_R, second.burst_r),
         (m::EMODEL_DELAY, second.delay_ms),
+        (m::LOSS, second.loss_pct),
+        (m::JB_DISCARD_PCT, second.jb_discard_pct),
+    ];
+    // The first and last second of a call are cut short: one packet lost of the two that a stump
+    // expected is no second with 50 % loss. The whole call's figures count every packet.
+    if second.length_ms >= SHARE_LENGTH_MIN_MS {
+        give(&shares, &mut sample);
+    }
+    let gauges = [
         (m::JITTER, second.jitter_ms),
         (m::JITTER_MAX, second.jitter_max_ms),
-        (m::LOSS, second.loss_pct),
         (m::RTT, second.rtt_ms),
         (m::ONE_WAY_DELAY, second.one_way_delay_ms),
         (m::DRIFT, second.drift_ppm),
@@ -49,7 +57,6 @@ pub fn samples(second: &StreamSecond, mut sample: impl FnMut(MetricId, f32)) {
         (m::RX_FIRST_PACKET, second.rx_first_packet_ms),
         (m::TX_LATE_MAX, second.tx_late_max_ms),
         (m::JB_DELAY, second.jb_delay_ms),
-        (m::JB_DISCARD_PCT, second.jb_discard_pct),
         (m::JB_FILL, second.jb_fill_ms),
         (m::AUDIO_LEVEL, second.audio_level_dbov),
         (m::AUDIO_SILENCE, second.audio_silence_pct),
@@ -58,12 +65,19 @@ pub fn samples(second: &StreamSecond, mut sample: impl FnMut(MetricId, f32)) {
         (m::RX_BITRATE, Some(second.rx_bitrate_bps)),
         (m::TX_BITRATE, Some(second.tx_bitrate_bps)),
     ];
-    for (id, value) in gauges {
+    give(&gauges, &mut sample);
+    counters(second, sample);
+}
+
+/// A stump of a second shorter than this has no loss share and no MOS of its own.
+const SHARE_LENGTH_MIN_MS: f32 = 500.0;
+
+fn give(values: &[(MetricId, Option<f32>)], sample: &mut impl FnMut(MetricId, f32)) {
+    for (id, value) in values {
         if let Some(value) = value {
-            sample(id, value);
+            sample(*id, *value);
         }
     }
-    counters(second, sample);
 }
 
 fn counters(second: &StreamSecond, mut sample: impl FnMut(MetricId, f32)) {
@@ -165,5 +179,40 @@ pub fn media_report(
         mos_profile: summary.profile.to_owned(),
         rtcp_sent: summary.rtcp_sent,
         rtcp_received: summary.rtcp_received,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys_of(second: &StreamSecond) -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        samples(second, |id, _| keys.push(id.metric().key));
+        keys
+    }
+
+    #[test]
+    fn a_stump_of_a_second_counts_its_packets_but_has_no_loss_share() {
+        let whole = StreamSecond {
+            length_ms: 1_000.0,
+            mos: Some(4.3),
+            loss_pct: Some(2.0),
+            jitter_ms: Some(1.0),
+            rx_packets: 49,
+            ..StreamSecond::default()
+        };
+        let stump = StreamSecond {
+            length_ms: 40.0,
+            loss_pct: Some(50.0),
+            ..whole
+        };
+        let (whole, stump) = (keys_of(&whole), keys_of(&stump));
+        assert!(whole.contains(&"loss_pct") && whole.contains(&"mos"));
+        assert!(!stump.contains(&"loss_pct") && !stump.contains(&"mos"));
+        for key in ["jitter_ms", "rx.packets", "rx.expected"] {
+            assert!(whole.contains(&key) && stump.contains(&key), "{key}");
+        }
+        assert!(!whole.contains(&"rtt_ms"), "no data is absent");
     }
 }
