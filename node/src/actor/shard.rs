@@ -89,6 +89,8 @@ struct Running {
     run: Run,
     groups: FxHashMap<GroupIndex, Addr<GroupActor>>,
     open_groups: FxHashSet<GroupIndex>,
+    /// The node was told to run it, and will be told how each endpoint ended.
+    commanded: bool,
     began: bool,
     tasks: Vec<JoinHandle<()>>,
     ports: Vec<SocketAddr>,
@@ -173,6 +175,7 @@ impl ShardActor {
             run,
             groups,
             open_groups,
+            commanded: false,
             began: false,
             tasks: vec![read],
             ports,
@@ -199,13 +202,16 @@ impl ShardActor {
     }
 
     fn stop(&mut self, id: RunId) {
-        let Some(running) = self.runs.get(&id) else {
+        let Some(running) = self.runs.get_mut(&id) else {
             return;
         };
-        if running.began {
+        if running.commanded {
+            // A stop before the begin: nobody begins any more, and all say so.
+            running.began = true;
             for group in running.groups.values() {
                 group.do_send(GroupMessage::Stop);
             }
+            self.end_if_over(id);
         } else {
             self.close(id);
         }
@@ -373,6 +379,9 @@ impl Handler<Go> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, Go { run, begin }: Go, context: &mut Self::Context) {
+        if let Some(running) = self.runs.get_mut(&run) {
+            running.commanded = true;
+        }
         let wait = begin.saturating_duration_since(Instant::now());
         context.run_later(wait, move |shard, _| shard.go(run, begin));
     }

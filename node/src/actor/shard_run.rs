@@ -245,8 +245,10 @@ impl ShardRun {
             host: sip::ua::HostPort::Ip(from),
             transport,
         };
-        if self.io.send(local, u32::MAX, &to, &answer).is_err() {
-            self.count_refused();
+        // A stranger beyond the allow-list, or one that is gone, gets no answer; what our own buffers
+        // refuse the sockets count.
+        if let Err(failure) = self.io.send(local, u32::MAX, &to, &answer) {
+            tracing::debug!(%from, code, ?failure, "a request for nobody went unanswered");
         }
     }
 }

@@ -226,21 +226,43 @@ impl SipIo {
         self.egress
             .permit(remote, EgressKind::Sip)
             .map_err(|refused| SendFailure::Refused(refused.to_string()))?;
+        let sent = self.send_from(local, slot, remote, to.transport, bytes)?;
+        match sent {
+            Ok(()) => Ok(Some(remote)),
+            // Our own buffer is full: no fault of the address, and the transaction's timer repeats
+            // the message. It counts against the generator.
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                self.count_refused();
+                Ok(Some(remote))
+            }
+            Err(error) => Err(SendFailure::Unreachable(remote, error.to_string())),
+        }
+    }
+
+    fn send_from(
+        &self,
+        local: SocketAddr,
+        slot: u32,
+        remote: SocketAddr,
+        transport: Transport,
+        bytes: &Bytes,
+    ) -> Result<std::io::Result<()>, SendFailure> {
         let inner = self.inner.borrow();
         let Some(port) = inner.ports.iter().find(|port| port.udp.local() == local) else {
             return Err(SendFailure::Refused(format!(
                 "the SIP port {local} is closed"
             )));
         };
-        match to.transport {
-            Transport::Udp => port.udp.send(remote, bytes),
-            Transport::Tcp => match &port.tcp {
-                Some(tcp) => tcp.send(remote, slot, bytes),
-                None => Err(std::io::Error::other("this group has no TCP socket")),
-            },
+        if transport == Transport::Udp {
+            return Ok(port.udp.send(remote, bytes));
         }
-        .map_err(|error| SendFailure::Unreachable(remote, error.to_string()))?;
-        Ok(Some(remote))
+        let Some(tcp) = port.tcp.as_ref().map(tcp::TcpPort::connections) else {
+            let error = std::io::Error::other("this group has no TCP socket");
+            return Ok(Err(error));
+        };
+        // Connecting may count a refusal, which borrows the counters anew.
+        drop(inner);
+        Ok(tcp.send(remote, slot, bytes))
     }
 
     fn send_when_resolved(&self, local: SocketAddr, slot: u32, to: Destination, bytes: Bytes) {

@@ -31,9 +31,12 @@ const CONNECT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10)
 
 /// Who may write to a connection: the endpoint that made it, or anyone for one that was accepted.
 type Key = (SocketAddr, Option<u32>);
+/// Which connection of a key a task belongs to, without keeping its queue open.
+type Mine = mpsc::WeakSender<Bytes>;
 
+/// The connections of one port. Clones share them.
 #[derive(Clone)]
-struct Connections {
+pub(super) struct Connections {
     local: SocketAddr,
     io: SipIo,
     writers: Rc<RefCell<FxHashMap<Key, mpsc::Sender<Bytes>>>>,
@@ -69,22 +72,9 @@ impl TcpPort {
         Ok(Self { connections })
     }
 
-    /// Queues one message, connecting first where that is needed.
-    pub(super) fn send(&self, remote: SocketAddr, slot: u32, bytes: &Bytes) -> io::Result<()> {
-        let writers = self.connections.writers.borrow();
-        // RFC 3261 §18.2.2: a response goes back over the connection its request came by.
-        let accepted = writers.get(&(remote, None));
-        let writer = accepted
-            .or_else(|| writers.get(&(remote, Some(slot))))
-            .cloned();
-        drop(writers);
-        let writer = match writer {
-            Some(writer) if !writer.is_closed() => writer,
-            Some(_) | None => self.connections.connect(remote, slot)?,
-        };
-        writer
-            .try_send(bytes.clone())
-            .map_err(|_| io::Error::other(format!("the write queue to {remote} is full")))
+    /// What sends through this port.
+    pub(super) fn connections(&self) -> Connections {
+        self.connections.clone()
     }
 }
 
@@ -97,13 +87,31 @@ impl Drop for TcpPort {
 }
 
 impl Connections {
+    /// Queues one message, connecting first where that is needed.
+    pub(super) fn send(&self, remote: SocketAddr, slot: u32, bytes: &Bytes) -> io::Result<()> {
+        let writers = self.writers.borrow();
+        // RFC 3261 §18.2.2: a response goes back over the connection its request came by.
+        let accepted = writers.get(&(remote, None));
+        let writer = accepted
+            .or_else(|| writers.get(&(remote, Some(slot))))
+            .cloned();
+        drop(writers);
+        let writer = match writer {
+            Some(writer) if !writer.is_closed() => writer,
+            Some(_) | None => self.connect(remote, slot)?,
+        };
+        writer
+            .try_send(bytes.clone())
+            .map_err(|_| io::Error::other(format!("the write queue to {remote} is full")))
+    }
+
     async fn accept(self, listener: TcpListener) {
         loop {
             match listener.accept().await {
                 Ok((stream, remote)) => {
                     if self.has_room() {
-                        let queue = self.add((remote, None));
-                        self.serve(stream, remote, None, queue);
+                        let (queue, mine) = self.add((remote, None));
+                        self.serve(stream, (remote, None), queue, mine);
                     } else {
                         self.io.count_refused();
                     }
@@ -122,10 +130,11 @@ impl Connections {
         self.writers.borrow().len() < CONNECTIONS_MAX
     }
 
-    fn add(&self, key: Key) -> mpsc::Receiver<Bytes> {
+    fn add(&self, key: Key) -> (mpsc::Receiver<Bytes>, Mine) {
         let (writer, queue) = mpsc::channel(WRITE_QUEUE_MAX);
+        let mine = writer.downgrade();
         self.writers.borrow_mut().insert(key, writer);
-        queue
+        (queue, mine)
     }
 
     fn connect(&self, remote: SocketAddr, slot: u32) -> io::Result<mpsc::Sender<Bytes>> {
@@ -134,42 +143,37 @@ impl Connections {
             return Err(io::Error::other("too many SIP connections"));
         }
         let key = (remote, Some(slot));
-        let queue = self.add(key);
+        let (queue, mine) = self.add(key);
         let writer = self.writers.borrow().get(&key).cloned();
         let this = self.clone();
         let task = actix_rt::spawn(async move {
             let connecting = tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect(remote));
             match connecting.await {
-                Ok(Ok(stream)) => this.serve(stream, remote, Some(slot), queue),
-                Ok(Err(error)) => this.lost(key, Some(error.to_string())),
-                Err(_) => this.lost(key, Some("connection timed out".to_owned())),
+                Ok(Ok(stream)) => this.serve(stream, key, queue, mine),
+                Ok(Err(error)) => this.lost(key, &mine, Some(error.to_string())),
+                Err(_) => this.lost(key, &mine, Some("connection timed out".to_owned())),
             }
         });
         self.tasks.borrow_mut().push(task);
         writer.ok_or_else(|| io::Error::other("the connection is gone"))
     }
 
-    fn serve(
-        &self,
-        stream: TcpStream,
-        remote: SocketAddr,
-        slot: Option<u32>,
-        queue: mpsc::Receiver<Bytes>,
-    ) {
+    fn serve(&self, stream: TcpStream, key: Key, queue: mpsc::Receiver<Bytes>, mine: Mine) {
+        let remote = key.0;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%remote, %error, "TCP_NODELAY was refused");
         }
         let (reading, writing) = stream.into_split();
-        let key = (remote, slot);
         let reader = self.clone();
         let writer = self.clone();
+        let same = mine.clone();
         let read = actix_rt::spawn(async move {
             let end = reader.read(reading, remote).await;
-            reader.lost(key, end);
+            reader.lost(key, &mine, end);
         });
         let write = actix_rt::spawn(async move {
             if let Some(error) = write_all(writing, queue).await {
-                writer.lost(key, Some(error));
+                writer.lost(key, &same, Some(error));
             }
         });
         self.tasks.borrow_mut().extend([read, write]);
@@ -197,8 +201,19 @@ impl Connections {
         }
     }
 
-    fn lost(&self, key: Key, error: Option<String>) {
-        self.writers.borrow_mut().remove(&key);
+    /// Reader and writer both tell of one broken connection: the second, and one that was replaced
+    /// meanwhile, must not take the new connection down.
+    fn lost(&self, key: Key, mine: &Mine, error: Option<String>) {
+        let mut writers = self.writers.borrow_mut();
+        let present = match (writers.get(&key), mine.upgrade()) {
+            (Some(known), Some(mine)) => known.same_channel(&mine),
+            _ => false,
+        };
+        if !present {
+            return;
+        }
+        writers.remove(&key);
+        drop(writers);
         if let (Some(slot), Some(error)) = (key.1, error) {
             self.io.arrived(Arrival::Unreachable {
                 slot: Some(slot),

@@ -69,18 +69,11 @@ impl UdpPort {
         self.local
     }
 
-    /// Sends one datagram now. A full send buffer is an error: the transaction's timer repeats it.
+    /// Sends one datagram now.
+    ///
+    /// Errors: `WouldBlock` where our own send buffer is full, else what the system said.
     pub(super) fn send(&self, remote: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-        // An ICMP error of an earlier datagram surfaces at the next call; the queue has it by
-        // destination, so it must not be taken for an error of this datagram.
-        for _ in 0..PENDING_ERRORS_MAX {
-            match self.socket.try_send_to(bytes, remote) {
-                Ok(_) => return Ok(()),
-                Err(error) if is_icmp(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.socket.try_send_to(bytes, remote).map(|_| ())
+        send(&self.socket, remote, bytes)
     }
 
     pub(super) fn kernel_drops(&self) -> u64 {
@@ -116,7 +109,8 @@ async fn read(socket: Rc<UdpSocket>, local: SocketAddr, io: SipIo) {
                     let parsed = Message::parse_datagram(datagram);
                     if let Some(answer) = io.take(local, from, Transport::Udp, parsed)
                         && io.may_send(from)
-                        && socket.try_send_to(&answer, from).is_err()
+                        && send(&socket, from, &answer)
+                            .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
                     {
                         io.count_refused();
                     }
@@ -127,6 +121,19 @@ async fn read(socket: Rc<UdpSocket>, local: SocketAddr, io: SipIo) {
         }
         tokio::task::yield_now().await;
     }
+}
+
+fn send(socket: &UdpSocket, remote: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+    // An ICMP error of an earlier datagram surfaces at the next call; the queue has it by
+    // destination, so it must not be taken for an error of this datagram.
+    for _ in 0..PENDING_ERRORS_MAX {
+        match socket.try_send_to(bytes, remote) {
+            Ok(_) => return Ok(()),
+            Err(error) if is_icmp(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    socket.try_send_to(bytes, remote).map(|_| ())
 }
 
 /// The octets just read, in memory of their own size where they would pin a large chunk for long.
