@@ -123,6 +123,7 @@ impl ScriptedNode {
                 socket_drops: 0,
                 skipped_packets: 0,
                 refused: 0,
+                strangers: 0,
                 panics: 0,
                 resident_bytes: 64 << 20,
             }),

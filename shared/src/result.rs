@@ -177,6 +177,10 @@ pub struct GeneratorHealth {
     pub skipped_packets: u64,
     /// Refused by full queues.
     pub refused: u64,
+    /// Datagrams at shared RTP sockets that belong to no stream. Those at own sockets are in
+    /// `rx.strangers` of their endpoint.
+    #[serde(default)]
+    pub strangers: u64,
     /// Endpoints that panicked.
     pub panics: u64,
     /// Largest resident memory.

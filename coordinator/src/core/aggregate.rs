@@ -479,6 +479,7 @@ fn merge_generator(sum: &mut GeneratorSecond, part: &GeneratorSecond) {
     sum.socket_drops = sum.socket_drops.saturating_add(part.socket_drops);
     sum.skipped_packets = sum.skipped_packets.saturating_add(part.skipped_packets);
     sum.refused = sum.refused.saturating_add(part.refused);
+    sum.strangers = sum.strangers.saturating_add(part.strangers);
     sum.panics = sum.panics.saturating_add(part.panics);
     sum.resident_bytes = sum.resident_bytes.saturating_add(part.resident_bytes);
 }

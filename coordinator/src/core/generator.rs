@@ -23,6 +23,7 @@ pub(crate) struct Generator {
     socket_drops: u64,
     skipped_packets: u64,
     refused: u64,
+    strangers: u64,
     panics: u64,
     resident_max: u64,
 }
@@ -54,6 +55,7 @@ impl Generator {
         self.socket_drops = self.socket_drops.saturating_add(second.socket_drops);
         self.skipped_packets = self.skipped_packets.saturating_add(second.skipped_packets);
         self.refused = self.refused.saturating_add(second.refused);
+        self.strangers = self.strangers.saturating_add(second.strangers);
         self.panics = self.panics.saturating_add(second.panics);
         self.resident_max = self.resident_max.max(second.resident_bytes);
     }
@@ -73,6 +75,7 @@ impl Generator {
             socket_drops: self.socket_drops,
             skipped_packets: self.skipped_packets,
             refused: self.refused,
+            strangers: self.strangers,
             panics: self.panics,
             resident_bytes_max: self.resident_max,
             saturated: !reasons.is_empty(),
@@ -193,6 +196,7 @@ mod tests {
             socket_drops: 0,
             skipped_packets: 0,
             refused: 0,
+            strangers: 0,
             panics: 0,
             resident_bytes: 1 << 20,
         }

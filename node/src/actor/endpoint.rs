@@ -99,11 +99,25 @@ impl EndpointActor {
 
     fn drive(&mut self, context: &mut Context<Self>, input: Input) {
         let now = Instant::now();
+        let invited = first_invite(&input);
+        let was_busy = self.core.in_call();
         self.core.handle(now, input);
         while let Some(output) = self.core.poll() {
             if let Some(answer) = self.perform(context, output) {
                 self.core.handle(now, answer);
             }
+        }
+        let busy = self.core.in_call();
+        // The port gave this receiver away when the INVITE came; one that the agent refused by
+        // itself, or that met another call, leaves it as it is.
+        if busy != was_busy || invited.is_some() {
+            self.run
+                .receivers
+                .borrow_mut()
+                .set_busy(self.slot, busy && !self.guard.ended);
+        }
+        if let Some(call_id) = invited.filter(|_| !busy) {
+            self.run.demux.borrow_mut().release(&call_id, now);
         }
         self.run
             .timers
@@ -239,13 +253,25 @@ impl EndpointActor {
 
     fn claim(&mut self, call_id: &str, claimed: bool) {
         let mut demux = self.run.demux.borrow_mut();
-        self.run.receivers.borrow_mut().set_busy(self.slot, claimed);
         if !claimed {
-            demux.release(call_id);
+            demux.release(call_id, Instant::now());
         } else if !demux.claim(call_id, self.slot) {
             drop(demux);
             self.run.count_refused();
         }
+    }
+}
+
+/// The Call-ID of an INVITE that would begin a call.
+fn first_invite(input: &Input) -> Option<String> {
+    match input {
+        Input::Sip { message, .. }
+            if message.method() == Some(&sip::wire::Method::Invite)
+                && message.to_tag().is_none() =>
+        {
+            Some(message.call_id().to_owned())
+        }
+        _ => None,
     }
 }
 

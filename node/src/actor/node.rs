@@ -425,6 +425,7 @@ impl NodeActor {
                 skipped_packets: second.skipped,
                 socket_drops: second.socket_drops,
                 refused: second.refused_reports,
+                strangers: second.strangers + second.ambiguous,
                 ..SourceSecond::default()
             };
             for (id, figures) in &second.rows {

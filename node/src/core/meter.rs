@@ -31,6 +31,8 @@ pub struct SourceSecond {
     pub skipped_packets: u64,
     /// Refused by full queues.
     pub refused: u64,
+    /// Datagrams at shared RTP sockets that belong to no stream.
+    pub strangers: u64,
     /// Endpoints that panicked.
     pub panics: u64,
 }
@@ -147,6 +149,7 @@ impl Meter {
         generator.socket_drops += source.socket_drops;
         generator.skipped_packets += source.skipped_packets;
         generator.refused += source.refused;
+        generator.strangers += source.strangers;
         generator.panics += source.panics;
     }
 
@@ -249,6 +252,7 @@ impl OpenSecond {
                 socket_drops: 0,
                 skipped_packets: 0,
                 refused: 0,
+                strangers: 0,
                 panics: 0,
                 resident_bytes: 0,
             },

@@ -182,6 +182,8 @@ pub struct GeneratorSecond {
     pub skipped_packets: u64,
     /// Messages refused by a full mailbox, queue or table.
     pub refused: u64,
+    /// Datagrams at shared RTP sockets that no stream expects, or that several might have meant.
+    pub strangers: u64,
     /// Endpoints that panicked and were rebuilt.
     pub panics: u64,
     /// Resident memory of the process in octets.

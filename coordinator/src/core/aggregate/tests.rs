@@ -18,6 +18,7 @@ fn generator_second() -> GeneratorSecond {
         socket_drops: 1,
         skipped_packets: 2,
         refused: 0,
+        strangers: 0,
         panics: 0,
         resident_bytes: 1,
     }

@@ -2,12 +2,20 @@
 //! branch, requests in the user part of our Contact; calls of strangers are found by Call-ID, and
 //! their first INVITE by user name or by any free receiver (DESIGN 3). Pure.
 
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
 use rustc_hash::FxHashMap;
 use sip::wire::{Message, Method};
 use smol_str::SmolStr;
 
 /// Call-IDs of strangers that may be claimed at once; further ones are refused and counted.
 const CLAIMS_MAX: usize = 200_000;
+/// A released Call-ID still leads to its endpoint for this long: the ACK of a refusal and the
+/// repetitions of its INVITE carry neither our Contact nor our branch (Timer H, RFC 3261 §17.2.1).
+const LINGER: Duration = Duration::from_secs(32);
+/// Released Call-IDs that linger; beyond these the oldest goes at once.
+const LINGERING_MAX: usize = 10_000;
 
 /// Where a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +35,17 @@ pub enum Route {
 pub struct Demux {
     contacts: FxHashMap<u32, SmolStr>,
     users: FxHashMap<SmolStr, u32>,
-    claims: FxHashMap<SmolStr, u32>,
+    claims: FxHashMap<SmolStr, Claim>,
+    lingering: VecDeque<(Instant, SmolStr)>,
     refused: u64,
+}
+
+/// The endpoint that a foreign Call-ID leads to.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    slot: u32,
+    /// Set once the call is over.
+    until: Option<Instant>,
 }
 
 impl Demux {
@@ -52,13 +69,47 @@ impl Demux {
             self.refused += 1;
             return false;
         }
-        self.claims.insert(call_id.into(), slot);
+        let claim = Claim { slot, until: None };
+        self.claims.insert(call_id.into(), claim);
         true
     }
 
-    /// The Call-ID's call is over.
-    pub fn release(&mut self, call_id: &str) {
-        self.claims.remove(call_id);
+    /// The Call-ID's call is over, or did not begin; it lingers for what is still under way.
+    pub fn release(&mut self, call_id: &str, now: Instant) {
+        if let Some((call_id, claim)) = self.claims.get_key_value(call_id)
+            && claim.until.is_none()
+        {
+            let (call_id, slot) = (call_id.clone(), claim.slot);
+            let until = now + LINGER;
+            self.lingering.push_back((until, call_id.clone()));
+            let claim = Claim {
+                slot,
+                until: Some(until),
+            };
+            self.claims.insert(call_id, claim);
+        }
+        while let Some((until, call_id)) = self
+            .lingering
+            .pop_front_if(|(until, _)| *until <= now)
+            .or_else(|| self.one_too_many())
+        {
+            // A Call-ID that was claimed anew meanwhile stays.
+            if self
+                .claims
+                .get(&call_id)
+                .is_some_and(|claim| claim.until == Some(until))
+            {
+                self.claims.remove(&call_id);
+            }
+        }
+    }
+
+    fn one_too_many(&mut self) -> Option<(Instant, SmolStr)> {
+        if self.lingering.len() > LINGERING_MAX {
+            self.lingering.pop_front()
+        } else {
+            None
+        }
     }
 
     /// Refused claims so far.
@@ -88,8 +139,10 @@ impl Demux {
         {
             return Route::Slot(slot);
         }
-        if let Some(slot) = self.claims.get(message.call_id()) {
-            return Route::Slot(*slot);
+        if let Some(claim) = self.claims.get(message.call_id())
+            && self.contacts.contains_key(&claim.slot)
+        {
+            return Route::Slot(claim.slot);
         }
         if let Some(slot) = self.users.get(user) {
             return Route::Slot(*slot);
@@ -146,6 +199,50 @@ mod tests {
         assert_eq!(slot_of_contact(&contact_user("bob.smith", 300)), Some(300));
         assert_eq!(slot_of_branch(b"z9hG4bKforeign"), None);
         assert_eq!(slot_of_branch(b""), None);
+    }
+
+    #[test]
+    fn a_released_call_id_lingers_for_the_ack_of_its_refusal() {
+        let request = |method: &str, call_id: &str| {
+            let text = format!(
+                "{method} sip:anybody@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKx\r\n\
+                 From: <sip:a@x>;tag=1\r\nTo: <sip:b@x>;tag=2\r\nCall-ID: {call_id}\r\n\
+                 CSeq: 1 {method}\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+            );
+            match Message::parse_datagram(text.into_bytes().into()) {
+                Ok(sip::wire::Incoming::Message(message)) => message,
+                other => panic!("{other:?}"),
+            }
+        };
+        let start = Instant::now();
+        let mut demux = Demux::default();
+        demux.add(7, "b.7".into(), "b".into());
+        assert!(demux.claim("one", 7));
+        assert!(demux.claim("two", 7));
+        demux.release("one", start);
+        demux.release("one", start + LINGER / 2);
+        assert_eq!(demux.route(&request("ACK", "one")), Route::Slot(7));
+        // Claimed anew, it outlives its first release.
+        demux.release("two", start);
+        assert!(demux.claim("two", 7));
+        demux.release("three", start + LINGER);
+        assert_eq!(demux.route(&request("ACK", "one")), Route::Nobody);
+        assert_eq!(demux.route(&request("BYE", "two")), Route::Slot(7));
+        demux.remove(7, "b");
+        assert_eq!(demux.route(&request("BYE", "two")), Route::Nobody);
+    }
+
+    #[test]
+    fn lingering_call_ids_are_bounded() {
+        let start = Instant::now();
+        let mut demux = Demux::default();
+        for number in 0..LINGERING_MAX + 500 {
+            let call_id = number.to_string();
+            assert!(demux.claim(&call_id, 1));
+            demux.release(&call_id, start);
+        }
+        assert_eq!(demux.claims.len(), LINGERING_MAX);
+        assert_eq!(demux.lingering.len(), LINGERING_MAX);
     }
 
     #[test]
