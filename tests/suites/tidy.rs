@@ -57,7 +57,7 @@ fn every_file_says_first_what_it_is() {
                 .lines()
                 .find(|line| !line.trim().is_empty())
                 .unwrap_or_default();
-            !first.starts_with("//! ") || first.len() < 20
+            !first.starts_with("//! ") || first.len() < 12
         })
         .map(|file| file.path.clone())
         .collect();
