@@ -5,13 +5,17 @@
 //! (DESIGN 3 and 4). Nothing on a call's path crosses threads.
 
 mod endpoint;
+mod engine_reports;
 mod group;
+mod live_run;
 mod node;
 mod plan;
+mod preparation;
 mod prepare;
 mod process;
 mod shard;
 mod shard_run;
+mod start;
 mod timers;
 
-pub use node::{NodeConfig, NodeHandle, StartError, start};
+pub use start::{NodeConfig, NodeHandle, StartError, start};

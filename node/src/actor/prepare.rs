@@ -79,7 +79,7 @@ fn local_address(test: &Test, group: &Group, address: Option<IpAddr>) -> Result<
     let loopback = hop.is_none_or(|hop| hop.ip().is_loopback());
     if let Some(address) = address.filter(|address| !address.is_unspecified()) {
         let family_fits = hop.is_none_or(|hop| hop.is_ipv4() == address.is_ipv4());
-        if family_fits && !(address.is_loopback() && !loopback) {
+        if family_fits && (loopback || !address.is_loopback()) {
             return Ok(address);
         }
     }

@@ -235,6 +235,7 @@ impl ShardActor {
             task.abort();
         }
         let last = running.run.close_second(u32::MAX);
+        let last_second = last.second;
         for port in running.ports {
             running.run.io.release(port);
         }
@@ -247,6 +248,7 @@ impl ShardActor {
         self.node.do_send(ShardOver {
             run: id,
             shard: self.index,
+            last_second,
         });
     }
 }

@@ -46,8 +46,9 @@ pub struct ProcessSecond {
     pub resident_bytes: u64,
 }
 
-/// A source that has said nothing this long after a second's end is not waited for.
-pub const PATIENCE: Duration = Duration::from_millis(1_500);
+/// A source that has said nothing this long after a second's end is not waited for. Its gauges of
+/// that second are lost then, so this is long: only a thread without a processor is so late.
+pub const PATIENCE: Duration = Duration::from_millis(4_000);
 
 struct OpenSecond {
     /// Row of each endpoint, by its offset from `first_endpoint`; `NO_ROW` where none.
@@ -67,6 +68,8 @@ pub struct Meter {
     node: NodeId,
     epoch: u64,
     sources: usize,
+    /// The last second of each source that is over.
+    over: Vec<u32>,
     endpoint_count: usize,
     last_phase: Vec<Phase>,
     open: BTreeMap<u32, OpenSecond>,
@@ -86,6 +89,7 @@ impl Meter {
             node,
             epoch,
             sources,
+            over: Vec::new(),
             endpoint_count: endpoint_count as usize,
             last_phase: vec![Phase::Initializing; endpoint_count as usize],
             open: BTreeMap::new(),
@@ -94,6 +98,13 @@ impl Meter {
             process: ProcessSecond::default(),
             late_samples: 0,
             ready: VecDeque::new(),
+        }
+    }
+
+    /// A source has ended: seconds after its last one do not wait for it.
+    pub fn source_over(&mut self, last_second: u32) {
+        if self.over.len() < self.sources {
+            self.over.push(last_second);
         }
     }
 
@@ -159,10 +170,12 @@ impl Meter {
         loop {
             let end = Duration::from_secs(u64::from(self.next_second) + 1);
             let overdue = elapsed >= end + PATIENCE;
+            let over = self.over.iter().filter(|last| **last < self.next_second);
+            let awaited = self.sources - over.count();
             let complete = self
                 .open
                 .get(&self.next_second)
-                .is_some_and(|open| open.heard >= self.sources);
+                .is_some_and(|open| open.heard >= awaited);
             if !(overdue || complete) {
                 return;
             }
@@ -384,6 +397,22 @@ mod tests {
                 .all(|column| column.metric != metric::MOS)
         );
         assert_eq!(frame.generator.expect("last").refused, 1);
+    }
+
+    #[test]
+    fn a_source_that_is_over_is_not_waited_for() {
+        let mut meter = meter(2);
+        meter.add(second(0, vec![(0, metric::TX_PACKETS, 50.0)]));
+        meter.source_over(0);
+        meter.advance(Duration::from_millis(1_010));
+        assert!(meter.poll().is_none(), "the other one is still awaited");
+        meter.add(second(0, vec![]));
+        meter.add(second(1, vec![]));
+        meter.advance(Duration::from_millis(2_010));
+        let seconds: Vec<u32> = std::iter::from_fn(|| meter.poll())
+            .map(|frame| frame.second)
+            .collect();
+        assert_eq!(seconds, [0, 1]);
     }
 
     #[test]

@@ -1,0 +1,147 @@
+//! A run's way to being ready: files and limits on a thread of its own, then sockets and names on
+//! every shard, then one answer with every problem.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use shared::id::RunId;
+use shared::wire::{Desired, Problem, Report};
+
+use super::live_run::LiveRun;
+use super::node::NodeActor;
+use super::plan::RunPlan;
+use super::prepare::{Prepared, prepare};
+use super::shard::{Prepare, Stop};
+use super::shard_run::publish;
+use crate::core::desired::Known;
+use crate::core::layout::lay_out;
+use crate::core::meter::Meter;
+use crate::net::egress::Egress;
+
+impl NodeActor {
+    pub(super) fn prepare(&mut self, context: &mut Context<Self>, desired: Desired) {
+        self.next_number = (self.next_number + 1) & 0x0fff;
+        let number = self.next_number;
+        let sources = self.shards.len() + self.engine.threads();
+        let count = desired.test.endpoint_count();
+        let meter = Meter::new(
+            desired.run,
+            self.config.node.clone(),
+            desired.epoch,
+            sources,
+            count,
+        );
+        let live = LiveRun {
+            known: Known::prepared(&desired),
+            number,
+            meter,
+            base: None,
+            begin: Instant::now(),
+            shards_open: vec![true; self.shards.len()],
+            over_since: None,
+            last_media_second: None,
+            endpoints: desired.shares.iter().map(|share| share.count).sum(),
+            stopped: false,
+        };
+        self.runs.insert(desired.run, live);
+        let config = self.config.clone();
+        let media = self.engine.shard(0);
+        let shards = u32::try_from(self.shards.len()).unwrap_or(u32::MAX);
+        let work = tokio::task::spawn_blocking(move || {
+            let address = Some(config.address);
+            let free = |local| media.as_ref().map_or(0, |media| media.free_ports(local));
+            let (test, shares) = (&desired.test, &desired.shares);
+            let prepared = prepare(test, shares, address, &config.base_dir, shards, free);
+            (desired, prepared)
+        });
+        let done = work
+            .into_actor(self)
+            .map(move |result, node, context| match result {
+                Ok((desired, prepared)) => node.prepare_shards(context, desired, prepared, number),
+                Err(error) => tracing::error!(%error, "the preparation of a run broke off"),
+            });
+        context.spawn(done);
+    }
+
+    fn prepare_shards(
+        &mut self,
+        context: &mut Context<Self>,
+        desired: Desired,
+        prepared: Prepared,
+        number: u16,
+    ) {
+        let run = desired.run;
+        if self.runs.get(&run).is_none_or(|live| live.stopped) {
+            // The stop overtook the preparation: the shards never knew of the run.
+            self.forget(run);
+            self.say_ended(run);
+            return;
+        }
+        if !prepared.problems.is_empty() {
+            self.answer_prepared(run, prepared.problems);
+            return;
+        }
+        let layout = lay_out(&desired.test, &desired.shares, self.shards.len());
+        let plan = Arc::new(RunPlan {
+            run,
+            number,
+            node: self.config.node.clone(),
+            egress: Arc::new(Egress::new(&desired.test.allow_targets)),
+            locals: prepared.locals,
+            clips: prepared.clips,
+            clock_domain: self.clock_domain.clone(),
+            seed: run.0,
+            test: desired.test,
+        });
+        let asked: Vec<_> = self
+            .shards
+            .iter()
+            .zip(layout)
+            .map(|(shard, parts)| {
+                shard.send(Prepare {
+                    plan: Arc::clone(&plan),
+                    parts,
+                })
+            })
+            .collect();
+        let answers = async move {
+            let mut problems = Vec::new();
+            for answer in asked {
+                match answer.await {
+                    Ok(found) => problems.extend(found),
+                    Err(error) => problems.push(Problem {
+                        code: "shard_gone".to_owned(),
+                        sentence: format!("a signalling thread does not answer: {error}"),
+                    }),
+                }
+            }
+            problems
+        };
+        let done = answers.into_actor(self).map(move |mut problems, node, _| {
+            problems.sort_by(|a, b| (&a.code, &a.sentence).cmp(&(&b.code, &b.sentence)));
+            problems.dedup();
+            node.answer_prepared(run, problems);
+        });
+        context.spawn(done);
+    }
+
+    fn answer_prepared(&mut self, run: RunId, problems: Vec<Problem>) {
+        let node = self.config.node.clone();
+        if !problems.is_empty() {
+            for shard in &self.shards {
+                shard.do_send(Stop { run });
+            }
+            self.forget(run);
+        }
+        publish(
+            &*self.bus,
+            &self.config.node,
+            &Report::Prepared {
+                run,
+                node,
+                problems,
+            },
+        );
+    }
+}
