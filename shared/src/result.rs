@@ -177,8 +177,8 @@ pub struct GeneratorHealth {
     pub skipped_packets: u64,
     /// Refused by full queues.
     pub refused: u64,
-    /// Datagrams at shared RTP sockets that belong to no stream. Those at own sockets are in
-    /// `rx.strangers` of their endpoint.
+    /// Datagrams at shared RTP sockets that belong to no stream, with what was still under way when
+    /// a call ended. Those at own sockets are in `rx.strangers` of their endpoint.
     #[serde(default)]
     pub strangers: u64,
     /// Endpoints that panicked.

@@ -394,19 +394,25 @@ impl Scripted {
     /// Sends a request of the call.
     pub fn request(&mut self, call: &mut Dialing, method: &str, lines: &[String], body: &str) {
         call.cseq += 1;
-        self.send_request(call, method, call.cseq, lines, body);
+        self.send_request(call, (method, method), call.cseq, lines, body);
     }
 
-    /// Takes tag and Contact of an answer and sends the ACK of its 200.
+    /// Takes tag and Contact of a final answer and sends its ACK: after a 200 a request of the
+    /// dialog, after a refusal one of the INVITE's transaction (RFC 3261 §13.2.2.4, §17.1.1.3).
     pub fn acknowledge(&mut self, call: &mut Dialing, answer: &Heard) {
         call.learn(answer);
-        self.send_request(call, "ACK", answer.cseq(), &[], "");
+        if answer.status().is_some_and(|code| code >= 300) {
+            call.remote_target = None;
+            self.send_request(call, ("ACK", "INVITE"), answer.cseq(), &[], "");
+        } else {
+            self.send_request(call, ("ACK", "ACK"), answer.cseq(), &[], "");
+        }
     }
 
     fn send_request(
         &mut self,
         call: &Dialing,
-        method: &str,
+        (method, transaction): (&str, &str),
         cseq: u32,
         lines: &[String],
         body: &str,
@@ -420,7 +426,7 @@ impl Scripted {
         let to_tag = to_tag.map_or(String::new(), |tag| format!(";tag={tag}"));
         let mut text = format!(
             "{method} {target} SIP/2.0\r\n\
-             Via: SIP/2.0/{transport} {local};branch=z9hG4bKs{id}{cseq}{method}\r\n\
+             Via: SIP/2.0/{transport} {local};branch=z9hG4bKs{id}{cseq}{transaction}\r\n\
              Max-Forwards: 70\r\n\
              From: <{own}>;tag={tag}\r\n\
              To: <{uri}>{to_tag}\r\n\
