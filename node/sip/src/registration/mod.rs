@@ -7,6 +7,8 @@
 //! | Asking      | 401, 407, 3xx, 423, 503  | REGISTER again, bounded                   | Asking      |
 //! | Asking      | other final, F, error    | RegistrationFailed (or UnregisterFailed)  | Idle        |
 //! | Asking      | command Unregister       | done after the answer (§10.2)             | Asking      |
+//! | Asking, 503 | command Unregister       | REGISTER with Expires 0 if a binding may stand, else over | Asking, Idle |
+//! | Idle        | command Unregister       | REGISTER with Expires 0 if a binding may stand, else over | Asking, Idle |
 //! | Bound       | refresh is due           | REGISTER                                  | Asking      |
 //! | Bound       | command Unregister       | REGISTER with Expires 0                   | Asking      |
 //!
@@ -34,6 +36,8 @@ pub(crate) struct Registration {
     /// The lifetime to ask for; 423 raises it.
     expires_s: u32,
     state: State,
+    /// The registrar may hold a binding: it granted one, or a REGISTER went unanswered.
+    may_stand: bool,
 }
 
 #[derive(Debug)]
@@ -88,6 +92,7 @@ impl Registration {
             cseq: 0,
             expires_s: expires_s.max(1),
             state: State::Idle,
+            may_stand: false,
         }
     }
 
@@ -106,15 +111,30 @@ impl Registration {
     }
 
     /// Removes the binding, after the answer to a REGISTER that is under way (RFC 3261 §10.2: one
-    /// at a time).
+    /// at a time). A REGISTER that waits for its 503's Retry-After is not under way.
     pub(crate) fn unregister(&mut self, context: &mut Context) {
         match &mut self.state {
-            State::Idle => {
-                context.out.warn("nothing is registered".to_owned());
-                context.out.event(Event::UnregisterFailed { code: None });
+            State::Asking(asking) if asking.goal == Goal::Remove => {}
+            State::Asking(asking) if asking.retry_at.is_none() => asking.remove_next = true,
+            State::Asking(asking) => {
+                if asking.goal == Goal::Bind {
+                    let reason = "503 (given up while its Retry-After ran)".to_owned();
+                    self.end(context, Goal::Bind, Failure::Answer(503), reason);
+                }
+                self.remove(context);
             }
-            State::Asking(asking) => asking.remove_next = asking.goal != Goal::Remove,
-            State::Bound { .. } => self.ask(context, Goal::Remove),
+            State::Idle | State::Bound { .. } => self.remove(context),
+        }
+    }
+
+    /// Asks for the removal of what the registrar may hold.
+    fn remove(&mut self, context: &mut Context) {
+        if self.may_stand {
+            self.ask(context, Goal::Remove);
+        } else {
+            self.state = State::Idle;
+            context.out.warn("nothing is registered".to_owned());
+            context.out.event(Event::UnregisterFailed { code: None });
         }
     }
 
@@ -229,6 +249,7 @@ impl Registration {
         code: u16,
         response: &Message,
     ) {
+        self.may_stand = asking.goal != Goal::Remove;
         if asking.goal == Goal::Remove {
             self.state = State::Idle;
             context.out.event(Event::Unregistered { code });
@@ -314,12 +335,20 @@ impl Registration {
     fn fail(&mut self, context: &mut Context, asking: &Asking, failure: Failure, reason: String) {
         self.end(context, asking.goal, failure, reason);
         if asking.remove_next {
-            context.out.event(Event::UnregisterFailed { code: None });
+            self.remove(context);
         }
     }
 
     fn end(&mut self, context: &mut Context, goal: Goal, failure: Failure, reason: String) {
         self.state = State::Idle;
+        match (goal, failure) {
+            // The REGISTER may have been served and only its answer lost.
+            (Goal::Bind | Goal::Refresh, Failure::Timeout) => self.may_stand = true,
+            // RFC 3261 §10.3: a refusal changes no binding.
+            (Goal::Bind | Goal::Refresh, Failure::Answer(_) | Failure::Transport) => {}
+            // What stands now ends by its own expiry.
+            (Goal::Remove, _) => self.may_stand = false,
+        }
         let code = match failure {
             Failure::Answer(code) => Some(code),
             Failure::Timeout | Failure::Transport => None,
