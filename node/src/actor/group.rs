@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, SpawnHandle};
 use rustc_hash::{FxHashMap, FxHashSet};
+use shared::definition::Target;
 use shared::id::GroupIndex;
 use shared::phase::{Outcome, Phase};
 use shared::wire::{EndpointReport, Report, Trace};
@@ -102,15 +103,19 @@ impl GroupActor {
         let plan = &run.plan;
         let group = plan.group(index);
         let pairing = match &group.target {
-            shared::definition::Target::Uri(uri) => Pairing::Uri(uri.clone()),
-            shared::definition::Target::Group(_) => Pairing::Callee,
-            shared::definition::Target::Receives | shared::definition::Target::Nobody => {
-                Pairing::NoCalls
-            }
+            Target::Uri(uri) => Pairing::Uri(uri.clone()),
+            Target::Group(_) => Pairing::Callee,
+            Target::Receives | Target::Nobody => Pairing::NoCalls,
         };
+        // Receivers that do not register load nobody: they are all ready at once, so that the first
+        // call finds them (PRODUCT §3: receiving groups are prepared first).
+        let unpaced = group.registrar.is_none() && group.target == Target::Receives;
         let pace = Pace {
             group_count: group.count,
-            buildup: plan.test.buildup.duration(),
+            buildup: match unpaced {
+                true => Duration::ZERO,
+                false => plan.test.buildup.duration(),
+            },
         };
         let mut places: Vec<u32> = locals.keys().copied().collect();
         places.sort_unstable();

@@ -336,10 +336,17 @@ impl Worker {
                 }
             }
         }
+        let second = self.tick / TICKS_PER_SECOND;
+        if leg.second != second {
+            // The stream's slot of the new second has not come yet: what it counted belongs to the
+            // second before, whose rows are still being gathered.
+            leg.second = second;
+            self.rows.push((id, leg.stream.close_second(now)));
+        }
         let last = Box::new(leg.stream.close_second(now));
         let ended = MediaReport::Ended {
             id,
-            engine_second: self.tick / TICKS_PER_SECOND,
+            engine_second: second,
             summary: Box::new(leg.stream.summary()),
             last,
         };
