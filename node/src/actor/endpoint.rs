@@ -33,6 +33,8 @@ pub(super) struct EndpointActor {
     user: String,
     local: SocketAddr,
     reservation: Option<(u32, Reservation)>,
+    /// The call whose stream the engine runs.
+    streaming: Option<u32>,
     /// Tells the group however this actor dies; a panic does not run `stopping` (DESIGN 4).
     guard: DeathGuard,
 }
@@ -88,6 +90,7 @@ impl EndpointActor {
             core: EndpointCore::new(profile, spec, run.begin.get(), now),
             group,
             reservation: None,
+            streaming: None,
             guard,
             run: Rc::clone(&run),
         };
@@ -230,6 +233,7 @@ impl EndpointActor {
             stream: start.stream,
         };
         let started = self.run.media.start(id, reservation, spec);
+        self.streaming = started.is_ok().then_some(call);
         started.err().map(|error| Input::MediaRefused {
             call,
             what: error.to_string(),
@@ -245,6 +249,11 @@ impl EndpointActor {
         {
             return;
         }
+        self.stop_stream(call);
+    }
+
+    fn stop_stream(&mut self, call: u32) {
+        self.streaming = None;
         let id = self.run.stream_id(self.core.index(), call);
         if self.run.media.stop(id).is_err() {
             self.run.count_refused();
@@ -294,5 +303,15 @@ impl Handler<Hear> for EndpointActor {
 impl Drop for EndpointActor {
     fn drop(&mut self) {
         self.run.timers.borrow_mut().arm(self.slot, None);
+        // A panic took it: what it held outside must not outlive it, RTP least of all.
+        if !self.guard.ended {
+            if let Some(call) = self.streaming {
+                self.stop_stream(call);
+            }
+            self.run.demux.borrow_mut().remove(self.slot, &self.user);
+            let mut receivers = self.run.receivers.borrow_mut();
+            receivers.remove(self.local, self.slot);
+            self.run.endpoints.borrow_mut().remove(&self.slot);
+        }
     }
 }
