@@ -201,7 +201,13 @@ impl ShardRun {
                         slot
                     }
                     Route::Nobody => {
-                        let code = if message.to_tag().is_some() { 481 } else { 404 };
+                        let bye = matches!(message.method(), Some(Method::Bye));
+                        let code = match message.to_tag() {
+                            // Its endpoint answered and is over; the answer was lost.
+                            Some(_) if bye && self.demux.borrow().lingers(message.call_id()) => 200,
+                            Some(_) => 481,
+                            None => 404,
+                        };
                         self.refuse(local, &message, from, transport, code);
                         return;
                     }

@@ -1,50 +1,43 @@
 //! One timer queue for all endpoints of a run on a shard, instead of a runtime timer for each
 //! retransmission.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
-/// Deadlines by endpoint: at most one is armed for each, earlier ones replace later ones.
+/// Deadlines by endpoint: exactly one entry for each endpoint that has one. A heap would keep every
+/// replaced deadline until its time, and a refresh is due in an hour.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    queue: BinaryHeap<Reverse<(Instant, u32)>>,
+    queue: BTreeSet<(Instant, u32)>,
     armed: FxHashMap<u32, Instant>,
 }
 
 impl Timers {
-    /// Arms (or clears) the endpoint's deadline.
+    /// Arms (or clears) the endpoint's deadline in place of its last one.
     pub(super) fn arm(&mut self, slot: u32, at: Option<Instant>) {
-        match at {
-            None => {
-                self.armed.remove(&slot);
-            }
-            Some(at) => {
-                let before = self.armed.insert(slot, at);
-                // An entry for a time that no longer holds is skipped when it comes up; a new
-                // one is needed only where the queue has none at or before the new time.
-                if before != Some(at) {
-                    self.queue.push(Reverse((at, slot)));
-                }
-            }
+        let before = match at {
+            Some(at) => self.armed.insert(slot, at),
+            None => self.armed.remove(&slot),
+        };
+        if before == at {
+            return;
+        }
+        if let Some(before) = before {
+            self.queue.remove(&(before, slot));
+        }
+        if let Some(at) = at {
+            self.queue.insert((at, slot));
         }
     }
 
     /// The next endpoint whose deadline has come, with that deadline; it is no longer armed then.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<(u32, Instant)> {
-        while let Some(Reverse((at, slot))) = self.queue.peek().copied() {
-            if at > now {
-                return None;
-            }
-            self.queue.pop();
-            if self.armed.get(&slot) == Some(&at) {
-                self.armed.remove(&slot);
-                return Some((slot, at));
-            }
-        }
-        None
+        let (at, slot) = self.queue.first().copied().filter(|(at, _)| *at <= now)?;
+        self.queue.remove(&(at, slot));
+        self.armed.remove(&slot);
+        Some((slot, at))
     }
 }
 
@@ -67,5 +60,17 @@ mod tests {
         assert_eq!(timers.pop_due(at(25)), None);
         assert_eq!(timers.pop_due(at(30)), Some((1, at(30))));
         assert_eq!(timers.pop_due(at(99)), None);
+    }
+
+    #[test]
+    fn a_deadline_that_comes_and_goes_leaves_nothing_behind() {
+        let start = Instant::now();
+        let hour = start + Duration::from_secs(3_600);
+        let mut timers = Timers::default();
+        for ms in 0..10_000 {
+            timers.arm(1, Some(start + Duration::from_millis(ms)));
+            timers.arm(1, Some(hour));
+        }
+        assert_eq!((timers.queue.len(), timers.armed.len()), (1, 1));
     }
 }

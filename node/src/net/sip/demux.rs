@@ -104,6 +104,14 @@ impl Demux {
         }
     }
 
+    /// True for the Call-ID of a foreign call that was over a moment ago.
+    #[must_use]
+    pub fn lingers(&self, call_id: &str) -> bool {
+        self.claims
+            .get(call_id)
+            .is_some_and(|claim| claim.until.is_some())
+    }
+
     fn one_too_many(&mut self) -> Option<(Instant, SmolStr)> {
         if self.lingering.len() > LINGERING_MAX {
             self.lingering.pop_front()
@@ -228,8 +236,10 @@ mod tests {
         demux.release("three", start + LINGER);
         assert_eq!(demux.route(&request("ACK", "one")), Route::Nobody);
         assert_eq!(demux.route(&request("BYE", "two")), Route::Slot(7));
+        demux.release("two", start + LINGER);
         demux.remove(7, "b");
         assert_eq!(demux.route(&request("BYE", "two")), Route::Nobody);
+        assert!(demux.lingers("two") && !demux.lingers("one"));
     }
 
     #[test]
