@@ -9,8 +9,8 @@ use sip::ua::{CallRef, Command};
 
 use super::call::CallState;
 use super::{
-    ANSWER_PATIENCE, EndpointCore, MEDIA_PATIENCE, Output, PARTNER_GRACE, Role, STOP_PATIENCE,
-    Script, millis,
+    ANSWER_PATIENCE, EndpointCore, LAST_STEP_PATIENCE, MEDIA_PATIENCE, Output, PARTNER_GRACE, Role,
+    STOP_PATIENCE, Script, millis,
 };
 use crate::core::trace::{TraceBounds, TraceRing};
 
@@ -296,9 +296,15 @@ impl EndpointCore {
             return;
         }
         let bound = self.registered || self.registration_pending();
-        if bound {
+        if bound || self.may_stand {
             self.script = Script::Unregistering;
-            self.wait(now, ANSWER_PATIENCE);
+            // A registrar that fell silent gets one last chance, not another Timer F.
+            let patience = if bound {
+                ANSWER_PATIENCE
+            } else {
+                LAST_STEP_PATIENCE
+            };
+            self.wait(now, patience);
             self.command(now, Command::Unregister);
         } else {
             self.over();

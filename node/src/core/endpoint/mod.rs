@@ -65,6 +65,8 @@ pub struct EndpointCore {
     outcome: Outcome,
     reason: String,
     registered: bool,
+    /// The registration failed, but the registrar may hold a binding of ours.
+    may_stand: bool,
     unregistered: bool,
     registration_code: Option<u16>,
     call_code: Option<u16>,
@@ -113,6 +115,7 @@ impl EndpointCore {
             outcome: Outcome::Success,
             reason: String::new(),
             registered: false,
+            may_stand: false,
             unregistered: false,
             registration_code: None,
             call_code: None,

@@ -81,6 +81,8 @@ impl EndpointCore {
     ) {
         let was_registered = self.registered;
         self.registered = false;
+        // RFC 3261 §10.3: a refusal changes no binding, and a lost answer does not undo one.
+        self.may_stand = was_registered || no_answer;
         self.registration_code = code.or(self.registration_code.filter(|_| was_registered));
         if !was_registered {
             self.sample(metric::REG_FAILED, 1.0);
