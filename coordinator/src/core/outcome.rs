@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use shared::definition::{Registrar, Target, Test, Transport};
-use shared::phase::Outcome;
+use shared::phase::{Outcome, Phase};
 use shared::result::Counts;
 use shared::wire::EndpointReport;
 
@@ -91,7 +91,9 @@ impl Endings {
             );
         }
         if matches!(group.target, Target::Uri(_) | Target::Group(_)) {
+            // A call whose INVITE never left (no ports here, say) says nothing of the target.
             let silent = !report.calls.is_empty()
+                && report.phase >= Phase::Calling
                 && report.call_code.is_none()
                 && report
                     .calls
@@ -352,6 +354,11 @@ mod tests {
             ended(&test, (0..2).map(|n| silent_call(n, Some(486))), 2),
             None
         );
+        let no_ports = (0..2).map(|n| EndpointReport {
+            phase: Phase::Registered,
+            ..silent_call(n, None)
+        });
+        assert_eq!(ended(&test, no_ports, 2), None, "our own fault");
         let mixed = [silent_call(0, None), silent_call(1, Some(486))];
         assert_eq!(ended(&test, mixed, 2), None);
     }

@@ -436,8 +436,9 @@ const NODE_WAIT: Duration = Duration::from_secs(5);
 /// Binding sockets and encoding clips takes seconds, not minutes.
 const PREPARE_WITHIN: Duration = Duration::from_secs(60);
 /// After the duration: a BYE or CANCEL and then the un-REGISTER may each run into 64*T1 = 32 s
-/// (RFC 3261 §17.1.2.2, Timer F), and a margin for reports.
-const TEARDOWN_WITHIN: Duration = Duration::from_secs(2 * 32 + 16);
+/// (RFC 3261 §17.1.2.2, Timer F) and an endpoint gives each up after 40 s at the latest; and a margin
+/// for media and reports.
+const TEARDOWN_WITHIN: Duration = Duration::from_secs(2 * 40 + 16);
 /// Live updates without a new second: elapsed time moves on.
 const LIVE_EVERY: Duration = Duration::from_secs(1);
 

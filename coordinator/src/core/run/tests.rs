@@ -222,7 +222,7 @@ fn a_lost_node_fails_the_run_and_names_what_it_carried() {
 #[test]
 fn a_node_that_lives_but_never_finishes_meets_the_hard_deadline() {
     let mut scene = Scene::running(testing::pair_test(1, 1));
-    scene.pass(30 + 80 - 1, true);
+    scene.pass(30 + 96 - 1, true);
     assert_eq!(scene.run.status(), RunStatus::Running);
     scene.pass(1, true);
     assert_eq!(scene.last(), (RunStatus::Failed, "node_silent"));
