@@ -434,7 +434,7 @@ fn answer_garbage(peer: &mut Scripted) {
     while peer.receive(SOON).is_some() {}
 }
 
-/// Everything that takes 64*T1 = 32 s, at once: three runs side by side.
+/// Everything that takes 64*T1 = 32 s, at once: four runs side by side.
 #[test]
 fn silence_ends_inside_its_timer() {
     let started = Instant::now();
@@ -465,6 +465,7 @@ fn silence_ends_inside_its_timer() {
         run_cases("late", "2s", &cases, TIMERS)
     });
     let unacknowledged = std::thread::spawn(never_acknowledge);
+    let fading = std::thread::spawn(registrar_that_falls_silent);
     let cases = [
         case("silent", stay_silent, TIMED_OUT, None, &["no answer"]),
         Case {
@@ -482,6 +483,7 @@ fn silence_ends_inside_its_timer() {
     run_cases("silent", "50s", &cases, TIMERS);
     answered_late.join().expect("the late ones");
     unacknowledged.join().expect("the one without ACK");
+    fading.join().expect("the registrar");
     assert!(started.elapsed() < TIMERS, "{:?}", started.elapsed());
 }
 
@@ -573,6 +575,40 @@ fn never_acknowledge() {
     assert_eq!(report.outcome, Outcome::CallFailed, "{report:?}");
     assert!(report.reason.contains("no ACK"), "{}", report.reason);
     assert_unharmed(&finished);
+}
+
+/// A registrar that grants three seconds and does not answer the refresh: after Timer F the
+/// endpoint still asks for the removal of what may stand.
+fn registrar_that_falls_silent() {
+    let mut registrar = Scripted::udp("127.0.0.1");
+    let test = format!(
+        "duration = \"60s\"\nbuildup = \"0s\"\n[registrars.fading]\ndomain = \"127.0.0.1\"\nport = {}\n\
+         [groups.phones]\nregistrar = \"fading\"\naccounts = [{{ username = \"alice\", password = \"x\" }}]\n",
+        registrar.local().port()
+    );
+    let run = Carillon::run("fading", &test, &[]);
+    let first = registrar.expect("REGISTER", SOON);
+    registrar.answer(&first, 200, "r", &["Expires: 3".to_owned()], "");
+    let refresh = registrar.expect("REGISTER", SOON);
+    assert_eq!(refresh.cseq(), first.cseq() + 1);
+    let asked = Instant::now();
+    let removal = loop {
+        let heard = registrar.expect("REGISTER", Duration::from_secs(20));
+        if heard.cseq() != refresh.cseq() {
+            break heard;
+        }
+    };
+    let after = asked.elapsed().as_secs_f64();
+    assert!((31.5..34.0).contains(&after), "Timer F took {after} s");
+    assert_eq!(removal.header("Expires"), "0", "{removal:?}");
+    assert_eq!(removal.header("Call-ID"), first.header("Call-ID"));
+    registrar.answer(&removal, 200, "r", &[], "");
+    let finished = run.wait(TIMERS);
+    let report = &endpoint(finished.result(), "phones").report;
+    assert_eq!(report.outcome, Outcome::RegistrationFailed, "{report:?}");
+    assert!(report.unregistered, "{report:?}");
+    assert!(report.reason.contains("no answer"), "{}", report.reason);
+    assert_eq!(finished.result().generator.panics, 0);
 }
 
 /// A group that receives at this port of 127.0.0.1.
@@ -795,6 +831,8 @@ fn torture_leaves_the_program_working() {
     over_tcp(stream, b"\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n");
     over_tcp(stream, &b"INVITE sip:x@y SIP/2.0\r\nX: y\r\n".repeat(5_000));
 
+    streams_are_answered(stream);
+
     // The call that was up all the while still carries media and ends in order.
     let before = echo.received();
     until("RTP after the torture", SOON, || {
@@ -819,6 +857,46 @@ fn torture_leaves_the_program_working() {
         .flat_map(|endpoint| &endpoint.report.calls)
         .filter(|report| report.call_id.starts_with("scripted-") && report.established);
     assert_eq!(clean.count(), 3, "{}", finished.output);
+}
+
+/// What RFC 5626 §4.4.1 and RFC 4475 §3.1.2.3 ask of a stream: a keep-alive is answered, a refused
+/// request too, and only one that cannot be framed costs the connection.
+fn streams_are_answered(to: SocketAddr) {
+    use std::io::{Read, Write};
+    let request = |cseq: &str, length: &str| {
+        format!(
+            "OPTIONS sip:nobody@{to} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bK{length}{}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@x>\r\nCall-ID: s\r\n\
+             CSeq: {cseq}\r\nContent-Length: {length}\r\n\r\n",
+            cseq.len()
+        )
+    };
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.write_all(b"\r\n\r\n").unwrap();
+    let mut octets = [0; 2];
+    stream
+        .read_exact(&mut octets)
+        .expect("an answer to a keep-alive");
+    assert_eq!(&octets, b"\r\n");
+    for (cseq, length, expected) in [
+        ("1 REGISTER", "0", "SIP/2.0 400 "),
+        ("2 OPTIONS", "0", "SIP/2.0 404 "),
+        ("3 OPTIONS", "-999", "SIP/2.0 400 "),
+    ] {
+        stream.write_all(request(cseq, length).as_bytes()).unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut octet = [0];
+            stream.read_exact(&mut octet).unwrap_or_else(|error| {
+                panic!("{cseq}: {error} after {}", String::from_utf8_lossy(&head))
+            });
+            head.push(octet[0]);
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        assert!(head.starts_with(expected), "{cseq}: {head}");
+    }
+    assert_eq!(stream.read(&mut octets).unwrap_or(0), 0, "still open");
 }
 
 /// A connection of its own for each: what cannot be framed costs the connection.

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use sip::ua::Transport;
-use sip::wire::StreamFramer;
+use sip::wire::{Incoming, Rejected, StreamFramer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -26,6 +26,9 @@ use super::{Arrival, SipIo};
 const WRITE_QUEUE_MAX: usize = 64;
 /// Connections of one SIP port, both directions; the next is refused.
 const CONNECTIONS_MAX: usize = 8_192;
+/// A message that was begun is complete in this time, or its connection is closed: 64*T1, after
+/// which no transaction waits for it any more.
+const UNFINISHED_MAX: std::time::Duration = std::time::Duration::from_secs(32);
 /// A connection that is not made in this time counts as unreachable (well inside Timer B).
 const CONNECT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -168,7 +171,7 @@ impl Connections {
         let writer = self.clone();
         let same = mine.clone();
         let read = actix_rt::spawn(async move {
-            let end = reader.read(reading, remote).await;
+            let end = reader.read(reading, key, &mine).await;
             reader.lost(key, &mine, end);
         });
         let write = actix_rt::spawn(async move {
@@ -179,25 +182,59 @@ impl Connections {
         self.tasks.borrow_mut().extend([read, write]);
     }
 
-    /// Reads until the far end closes or sends what no framing can follow.
-    async fn read(&self, mut reading: OwnedReadHalf, remote: SocketAddr) -> Option<String> {
+    /// Reads until the far end closes, sends what no framing can follow, or leaves a message
+    /// unfinished.
+    async fn read(&self, mut reading: OwnedReadHalf, key: Key, mine: &Mine) -> Option<String> {
         let mut framer = StreamFramer::new();
         let mut octets = vec![0_u8; 8 * 1024];
+        let mut unfinished_since = None;
         loop {
-            let length = match reading.read(&mut octets).await {
+            let read = reading.read(&mut octets);
+            let read = match unfinished_since {
+                None => read.await,
+                Some(since) => match tokio::time::timeout_at(since + UNFINISHED_MAX, read).await {
+                    Ok(read) => read,
+                    Err(_) => return Some("the far end did not finish a message".to_owned()),
+                },
+            };
+            let length = match read {
                 Ok(0) => return Some("the far end closed the connection".to_owned()),
                 Ok(length) => length,
                 Err(error) => return Some(error.to_string()),
             };
             framer.push(octets.get(..length).unwrap_or_default());
+            let mut taken = false;
             while let Some(framed) = framer.next() {
-                let broken = framed.is_err();
-                // A stateless answer to a message that broke the framing would go unread.
-                self.io.take(self.local, remote, Transport::Tcp, framed);
-                if broken {
-                    return Some("the far end sent something that is not SIP".to_owned());
-                }
+                taken = true;
+                self.take(framed, key, mine);
             }
+            if framer.is_broken() {
+                // What was answered to it is still written: the queue empties before the end.
+                return Some("the far end sent something that is not SIP".to_owned());
+            }
+            // The clock of an unfinished message starts with its first octet, not with each.
+            unfinished_since = match unfinished_since {
+                _ if !framer.is_partial() => None,
+                Some(since) if !taken => Some(since),
+                _ => Some(tokio::time::Instant::now()),
+            };
+        }
+    }
+
+    /// Hands on what was framed; answers a keep-alive (RFC 5626 §4.4.1) or a refused request.
+    fn take(&self, framed: Result<Incoming, Rejected>, key: Key, mine: &Mine) {
+        let answer = match framed {
+            Ok(Incoming::Ping) => Some(Bytes::from_static(b"\r\n")),
+            other => self.io.take(self.local, key.0, Transport::Tcp, other),
+        };
+        let Some(answer) = answer.filter(|_| self.io.may_send(key.0)) else {
+            return;
+        };
+        // A peer that asks without reading has filled its queue: what it is owed is dropped.
+        if let Some(writer) = mine.upgrade()
+            && writer.try_send(answer).is_err()
+        {
+            tracing::debug!(remote = %key.0, "an answer met a full write queue");
         }
     }
 
