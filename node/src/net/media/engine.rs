@@ -1,5 +1,6 @@
 //! Starts and stops the media threads.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,7 +80,9 @@ impl Engine {
             stop: Arc::default(),
             epoch,
         };
-        let binder = Binder::new(config.ports.clone());
+        // Random keys of the standard library's hasher: another order in each process.
+        let seed = RandomState::new().build_hasher().finish();
+        let binder = Binder::new(config.ports.clone(), seed);
         for thread in 0..config.threads.max(1) {
             engine.spawn(thread, &config, epoch, &binder, &reports)?;
         }

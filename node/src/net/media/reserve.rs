@@ -131,9 +131,10 @@ pub(super) struct Binder {
 }
 
 impl Binder {
-    pub(super) fn new(range: RangeInclusive<u16>) -> Self {
+    /// `seed` shuffles the order in which ports are taken; 0: ascending.
+    pub(super) fn new(range: RangeInclusive<u16>, seed: u64) -> Self {
         Self {
-            pool: Arc::new(Mutex::new(PortPool::new(&range))),
+            pool: Arc::new(Mutex::new(PortPool::new(&range, seed))),
             range,
         }
     }
