@@ -20,6 +20,10 @@ pub(crate) struct Generator {
     seconds: u32,
     media_seconds: u32,
     late_seconds: u32,
+    /// Seconds in which slots were skipped.
+    skipped_seconds: u32,
+    /// The largest share of one second's packets that was skipped.
+    skipped_pct_max: f64,
     socket_drops: u64,
     skipped_packets: u64,
     refused: u64,
@@ -51,6 +55,12 @@ impl Generator {
             if at_ms(&second.send_late_us, 0.95).is_some_and(|late| late > LATE_SECOND_P95_MS) {
                 self.late_seconds = self.late_seconds.saturating_add(1);
             }
+        }
+        if second.skipped_packets > 0 {
+            self.skipped_seconds = self.skipped_seconds.saturating_add(1);
+            let due = second.send_late_us.count() + second.skipped_packets;
+            let pct = percent(second.skipped_packets, due).unwrap_or(0.0);
+            self.skipped_pct_max = self.skipped_pct_max.max(pct);
         }
         self.socket_drops = self.socket_drops.saturating_add(second.socket_drops);
         self.skipped_packets = self.skipped_packets.saturating_add(second.skipped_packets);
@@ -102,6 +112,7 @@ impl Generator {
         let due = traffic.sent.saturating_add(self.skipped_packets);
         if let Some(pct) = percent(self.skipped_packets, due)
             && pct > SKIPPED_PCT
+            && (self.skipped_seconds >= LATE_SECONDS || self.skipped_pct_max > STALL_PCT)
         {
             reasons.push(format!(
                 "{} RTP packets ({pct:.2} % of those due) were not sent because the engine was late",
@@ -173,8 +184,11 @@ const LATE_SECONDS: u32 = 3;
 const LATE_SECONDS_PCT: f64 = 10.0;
 /// Fewer packets say nothing about a second.
 const PACKETS_IN_A_MEDIA_SECOND: u64 = 100;
-/// Slots that were skipped, of packets due: a stall of 200 ms in a call of 20 s is half of it.
+/// Slots that were skipped, of packets due: a stall of 200 ms in a call of 20 s is half of it. They
+/// count where they are spread over [`LATE_SECONDS`] seconds, …
 const SKIPPED_PCT: f64 = 2.0;
+/// … or where one second lost so much: a stall of half a second is more than a busy machine.
+const STALL_PCT: f64 = 50.0;
 /// Own drops look like the target's loss; 0.01 % is the finest loss anyone reads.
 const SOCKET_DROPS_PCT: f64 = 0.01;
 /// p99 of timer lateness: a fifth of T1.
@@ -243,6 +257,26 @@ mod tests {
             received: 200_000,
         });
         assert!(!health.saturated, "{:?}", health.reasons);
+    }
+
+    #[test]
+    fn a_stall_in_a_short_run_is_no_alarm_but_many_are() {
+        let short = |stalls: u32| {
+            let mut generator = Generator::default();
+            for n in 0..8 {
+                let mut second = second(300, 200);
+                if n < stalls {
+                    second.skipped_packets = 46;
+                }
+                generator.add(&second);
+            }
+            generator.health(Traffic {
+                sent: 1_600,
+                received: 1_600,
+            })
+        };
+        assert!(!short(1).saturated, "{:?}", short(1).reasons);
+        assert!(short(3).saturated);
     }
 
     #[test]
