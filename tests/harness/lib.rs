@@ -35,5 +35,7 @@ pub use tshark::{RtpStream, Tshark};
 pub use wait::{alone, free_ports, peers, until};
 pub use wav::write_sine;
 
+mod rtp_peer;
 mod scripted;
-pub use scripted::{Dialing, Heard, RtpEcho, Scripted, rtp_packet, session};
+pub use rtp_peer::{RtpEcho, rtp_packet, session};
+pub use scripted::{Dialing, Heard, Scripted};

@@ -319,7 +319,10 @@ fn check_shape(finished: &Finished, shape: &Shape) {
             "{name}: {media:?}"
         );
         let local: SocketAddr = media.local.parse().unwrap();
-        assert!(!shape.apart || local.port() % 2 == 0, "{name}: {local}");
+        assert!(
+            !shape.apart || local.port().is_multiple_of(2),
+            "{name}: {local}"
+        );
     }
     assert_eq!(count, 4, "{}", shape.name);
 }

@@ -221,7 +221,7 @@ impl Connections {
         }
     }
 
-    /// Hands on what was framed; answers a keep-alive (RFC 5626 §4.4.1) or a refused request.
+    /// Hands on what was framed; answers a keep-alive (RFC 5626 §3.5.1) or a refused request.
     fn take(&self, framed: Result<Incoming, Rejected>, key: Key, mine: &Mine) {
         let answer = match framed {
             Ok(Incoming::Ping) => Some(Bytes::from_static(b"\r\n")),
