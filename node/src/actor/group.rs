@@ -261,7 +261,8 @@ impl GroupActor {
         }
         member.endpoint = None;
         // Before it was ready nothing of it is known outside, so a fresh one can take its place.
-        if !member.ready && !member.rebuilt {
+        // During a stop nobody would ask the fresh one to end.
+        if !member.ready && !member.rebuilt && !self.core.is_stopping() {
             let due = member.due;
             self.build(context, place, due);
             return;

@@ -198,6 +198,12 @@ impl GroupCore {
         self.due.peek().map(|Reverse((at, _))| *at)
     }
 
+    /// True once a stop was asked for: nobody begins any more.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
     /// True once every member is over.
     #[must_use]
     pub fn is_over(&self) -> bool {
