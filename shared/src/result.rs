@@ -163,10 +163,10 @@ pub struct FailureRow {
 /// The generator's health over the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GeneratorHealth {
-    /// RTP send lateness in milliseconds.
-    pub send_late_ms: Distribution,
-    /// Lateness of SIP timers and planned starts in milliseconds.
-    pub timer_late_ms: Distribution,
+    /// RTP send lateness in milliseconds; none where nothing was sent.
+    pub send_late_ms: Option<Distribution>,
+    /// Lateness of SIP timers and planned starts in milliseconds; none where no timer fired.
+    pub timer_late_ms: Option<Distribution>,
     /// Busiest second: cores.
     pub cpu_cores_max: f64,
     /// Mean: cores.

@@ -55,10 +55,10 @@ pub(super) fn head(result: &RunResult, page: Page<'_>) -> Vec<String> {
 
 pub(super) fn generator(result: &RunResult, page: Page<'_>) -> Vec<String> {
     let health = &result.generator;
-    let late = |distribution: &Distribution| {
-        if distribution.count == 0 {
+    let late = |distribution: &Option<Distribution>| {
+        let Some(distribution) = distribution else {
             return "–".to_owned();
-        }
+        };
         let (median, tail) = (
             milliseconds(distribution.p50),
             milliseconds(distribution.p99),
@@ -68,7 +68,7 @@ pub(super) fn generator(result: &RunResult, page: Page<'_>) -> Vec<String> {
             milliseconds(distribution.max)
         )
     };
-    if health.send_late_ms.count == 0 && health.timer_late_ms.count == 0 && !health.saturated {
+    if health.send_late_ms.is_none() && health.timer_late_ms.is_none() && !health.saturated {
         return Vec::new();
     }
     let healthy = if health.saturated {

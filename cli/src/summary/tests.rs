@@ -105,8 +105,8 @@ pub(crate) fn result(verdict: Verdict) -> RunResult {
             example_account: "user0018".to_owned(),
         }],
         generator: GeneratorHealth {
-            send_late_ms: distribution(0.2, 0.1),
-            timer_late_ms: distribution(1.0, 0.4),
+            send_late_ms: Some(distribution(0.2, 0.1)),
+            timer_late_ms: Some(distribution(1.0, 0.4)),
             cpu_cores_max: 0.4,
             cpu_cores_mean: 0.3,
             resident_bytes_max: 40 << 20,

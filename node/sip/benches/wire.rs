@@ -2,7 +2,12 @@
 //! sockets. CPU by the process clock, medians of nine; rsip 0.4 is measured in the same run.
 //!
 //! `cargo bench -p sip`
-#![allow(missing_docs, clippy::print_stdout, clippy::expect_used, clippy::unwrap_used)] // a bench binary
+#![allow(
+    missing_docs,
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::unwrap_used
+)] // a bench binary
 
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -31,7 +36,10 @@ v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio
 
 fn main() {
     let invite = Bytes::from_static(INVITE);
-    assert!(matches!(Message::parse_datagram(invite.clone()), Ok(Incoming::Message(_))));
+    assert!(matches!(
+        Message::parse_datagram(invite.clone()),
+        Ok(Incoming::Message(_))
+    ));
     row("parse an INVITE into Message", 200_000, || {
         black_box(Message::parse_datagram(black_box(invite.clone())).is_ok());
     });
@@ -40,7 +48,10 @@ fn main() {
     });
     row("print an INVITE", 200_000, || {
         let printed = RequestWriter::new(&Method::Invite, "sip:user0001@127.0.0.1:5070")
-            .header(Name::Via, "SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1f-4c9a2b7e11;rport")
+            .header(
+                Name::Via,
+                "SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1f-4c9a2b7e11;rport",
+            )
             .header(Name::MaxForwards, "70")
             .header(Name::From, "<sip:user0002@127.0.0.1>;tag=a73kszlfl")
             .header(Name::To, "<sip:user0001@127.0.0.1:5070>")
@@ -51,9 +62,13 @@ fn main() {
             .finish();
         black_box(printed);
     });
-    row("rsip 0.4: parse the same INVITE (for comparison)", 100_000, || {
-        black_box(rsip::SipMessage::try_from(black_box(INVITE)).is_ok());
-    });
+    row(
+        "rsip 0.4: parse the same INVITE (for comparison)",
+        100_000,
+        || {
+            black_box(rsip::SipMessage::try_from(black_box(INVITE)).is_ok());
+        },
+    );
     row("a whole call, both user agents, no sockets", 10_000, || {
         assert_eq!(call(), 6, "INVITE 180 200 ACK BYE 200");
     });
@@ -70,13 +85,20 @@ fn row(what: &str, times: u32, mut work: impl FnMut()) {
         })
         .collect();
     each.sort_by(f64::total_cmp);
-    println!("{what:55} {:8.3} µs   (min {:.3}, max {:.3})", each[4], each[0], each[8]);
+    println!(
+        "{what:55} {:8.3} µs   (min {:.3}, max {:.3})",
+        each[4], each[0], each[8]
+    );
 }
 
 /// Nanoseconds of CPU that this process has had: other programs on the machine do not count.
 fn cpu_ns() -> f64 {
     let figures = std::fs::read_to_string("/proc/self/schedstat").expect("Linux");
-    figures.split(' ').next().and_then(|first| first.parse().ok()).expect("nanoseconds on a CPU")
+    figures
+        .split(' ')
+        .next()
+        .and_then(|first| first.parse().ok())
+        .expect("nanoseconds on a CPU")
 }
 
 fn agent(number: u16) -> (UserAgent, SocketAddr) {
@@ -106,7 +128,11 @@ fn call() -> usize {
     let mut agents = [agent(1), agent(2)];
     let target = Uri::parse("sip:u2.1@127.0.0.1:5002").expect("a URI");
     let offer = Some(Bytes::from_static(b"v=0\r\n"));
-    let invite = Command::Invite { call: CallRef(1), target, offer };
+    let invite = Command::Invite {
+        call: CallRef(1),
+        target,
+        offer,
+    };
     agents[0].0.handle(now, Input::Command(invite));
     let mut messages = 0;
     let mut incoming = None;
@@ -117,31 +143,45 @@ fn call() -> usize {
                 busy = true;
                 match output {
                     Output::Transmit { to, bytes, .. } => {
-                        let HostPort::Ip(_) = to.host else { panic!("a name") };
+                        let HostPort::Ip(_) = to.host else {
+                            panic!("a name")
+                        };
                         messages += 1;
                         let parsed = Message::parse_datagram(bytes);
                         if let Ok(Incoming::Message(message)) = parsed {
                             let source = agents[from].1;
                             let transport = Transport::Udp;
-                            let input = Input::Message { message, from: source, transport };
-                            agents[1 - from].0.handle(now + Duration::from_millis(1), input);
+                            let input = Input::Message {
+                                message,
+                                from: source,
+                                transport,
+                            };
+                            agents[1 - from]
+                                .0
+                                .handle(now + Duration::from_millis(1), input);
                         }
                     }
                     Output::Event(Event::Incoming { call, .. }) => incoming = Some(call),
                     Output::Event(Event::Answered { call, .. }) => {
-                        agents[0].0.handle(now, Input::Command(Command::Bye { call }));
+                        agents[0]
+                            .0
+                            .handle(now, Input::Command(Command::Bye { call }));
                     }
                     Output::Event(_) => {}
                 }
             }
         }
         if let Some(call) = incoming.take() {
-            agents[1].0.handle(now, Input::Command(Command::Ring { call }));
+            agents[1]
+                .0
+                .handle(now, Input::Command(Command::Ring { call }));
             while let Some(output) = agents[1].0.poll() {
                 relay(&mut agents, now, output, &mut messages);
             }
             let body = Bytes::from_static(b"v=0\r\n");
-            agents[1].0.handle(now, Input::Command(Command::Answer { call, body }));
+            agents[1]
+                .0
+                .handle(now, Input::Command(Command::Answer { call, body }));
             busy = true;
         }
         if !busy {
@@ -160,7 +200,11 @@ fn relay(
         *messages += 1;
         if let Ok(Incoming::Message(message)) = Message::parse_datagram(bytes) {
             let from = agents[1].1;
-            let input = Input::Message { message, from, transport: Transport::Udp };
+            let input = Input::Message {
+                message,
+                from,
+                transport: Transport::Udp,
+            };
             agents[0].0.handle(now, input);
         }
     }
