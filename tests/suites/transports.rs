@@ -363,8 +363,10 @@ fn hold_and_update_are_obeyed() {
         assert!(far.hears(), "{method} {held}: silent after the hold");
     }
     // What nobody can play is refused, and the call goes on as it was (RFC 3261 §14.1).
-    let refused = far.change("INVITE", &session(own, "99", ""));
-    assert_eq!(refused.status(), Some(488), "{refused:?}");
+    for formats in ["99", "8"] {
+        let refused = far.change("INVITE", &session(own, formats, ""));
+        assert_eq!(refused.status(), Some(488), "{formats}: {refused:?}");
+    }
     assert!(far.hears(), "silent after a refused change");
     let bye = peer.expect("BYE", SOON);
     peer.answer(&bye, 200, "", &[], "");
@@ -373,6 +375,41 @@ fn hold_and_update_are_obeyed() {
     assert_eq!(report.outcome, Outcome::Success, "{report:?}");
     let media = media(report);
     assert!(media.rx_packets > 0 && media.tx_errors == 0, "{media:?}");
+}
+
+/// A change that points our media at somebody else silences it, and says so in the outcome.
+#[test]
+fn a_change_does_not_move_media_to_a_third_party() {
+    let mut peer = Scripted::udp("127.0.0.1");
+    let rtp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let own = rtp.local_addr().unwrap();
+    let test = format!(
+        "duration = \"20s\"\n[groups.callers]\ncount = 1\ncalls = \"{}\"\ncall_duration = \"3s\"\nsockets = \"shared\"\n",
+        peer.uri("bob")
+    );
+    let run = Carillon::run("moved", &test, &[]);
+    let invite = peer.expect("INVITE", SOON);
+    peer.accept(&invite, "h", &session(own, "0", ""));
+    peer.expect("ACK", SOON);
+    let mut far = FarEnd {
+        peer: &mut peer,
+        rtp: &rtp,
+        invite,
+        cseq: 0,
+    };
+    assert!(far.hears(), "no media before the change");
+    let elsewhere: SocketAddr = "198.51.100.77:40000".parse().unwrap();
+    far.change("INVITE", &session(elsewhere, "0", ""));
+    assert!(far.falls_silent(), "still sending");
+    far.change("INVITE", &session(own, "0", ""));
+    assert!(far.hears(), "silent after media came back");
+    let bye = peer.expect("BYE", SOON);
+    peer.answer(&bye, 200, "", &[], "");
+    let finished = run.wait(SOON);
+    let report = &finished.result().endpoints[0].report;
+    assert_eq!(report.outcome, Outcome::CompletedWithWarnings, "{report:?}");
+    assert!(report.reason.contains("198.51.100.77"), "{}", report.reason);
+    assert_eq!(media(report).tx_errors, 0, "{report:?}");
 }
 
 /// The called side of a call, in mid-call.

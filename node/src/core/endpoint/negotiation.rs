@@ -117,9 +117,15 @@ impl EndpointCore {
             return;
         };
         call.sdp_version += 1;
-        let Some(local) = call.local_media(&profile, cname) else {
+        let Some(mut local) = call.local_media(&profile, cname) else {
             return;
         };
+        // The stream keeps its codec and, as RFC 3264 §8.3.2 wants, its payload type.
+        let running = call.agreed.as_deref();
+        let running = running.map(|agreed| (agreed.codec, agreed.send_payload_type));
+        if let Some((codec, _)) = running {
+            local.codecs.retain(|known| *known == codec);
+        }
         let Some(offer) = body else {
             // An offerless re-INVITE asks for our full offer; its answer comes with the ACK.
             let body = media::sdp::offer(&local);
@@ -132,8 +138,10 @@ impl EndpointCore {
             );
             return;
         };
+        let same =
+            |agreed: &Agreed| running.is_none_or(|(_, kind)| kind == agreed.send_payload_type);
         match media::sdp::answer(&local, &offer) {
-            Ok((body, agreed)) => {
+            Ok((body, agreed)) if same(&agreed) => {
                 call.agreed = Some(Box::new(agreed));
                 self.redirect_media();
                 self.command(
@@ -144,7 +152,7 @@ impl EndpointCore {
                     },
                 );
             }
-            Err(_) => self.command(
+            Ok(_) | Err(_) => self.command(
                 now,
                 Command::RejectOffer {
                     call: reference,
