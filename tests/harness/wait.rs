@@ -21,7 +21,6 @@ pub fn until<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Option<T>
 }
 
 /// Held by a test that measures, so that no other of its suite takes the machine's cores.
-#[must_use]
 pub fn alone() -> MutexGuard<'static, ()> {
     static MACHINE: Mutex<()> = Mutex::new(());
     // A test that failed while it held the machine has left nothing behind in it.
