@@ -1,5 +1,6 @@
 //! Everything that ends by a timer of 64*T1, side by side.
 
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use shared::phase::Outcome;
@@ -128,16 +129,18 @@ fn ring_for_ever(peer: &mut Scripted) {
 
 /// A receiver whose 200 is never acknowledged repeats it until Timer H, then sends BYE.
 fn never_acknowledge() {
-    let [port] = free_ports();
+    let [port, stream] = free_ports();
     let test = format!(
-        "duration = \"35s\"\nbuildup = \"0s\"\n{}",
-        receivers("callee", port, 1, "")
+        "duration = \"36s\"\nbuildup = \"0s\"\n{}{}",
+        receivers("callee", port, 1, ""),
+        receivers("streams", stream, 1, "transport = \"tcp\"")
     );
     let run = Carillon::run("no-ack", &test, &[]);
     let mut caller = Scripted::udp("127.0.0.1");
     let echo = RtpEcho::start("127.0.0.1");
     let (mut call, answer) = call_when_ready(&mut caller, port, &echo.session());
     call.learn(&answer);
+    let unfinished = std::thread::spawn(move || leave_unfinished(stream));
     let sent = Instant::now();
     let bye = caller.expect("BYE", Duration::from_secs(40));
     let after = sent.elapsed().as_secs_f64();
@@ -146,11 +149,34 @@ fn never_acknowledge() {
     // RFC 3261 §13.3.1.4: T1 doubling up to T2 for 64*T1.
     let answers = caller.count("SIP/2.0 200");
     assert_eq!(answers, 11, "{:?}", caller.seen());
+    unfinished.join().expect("the unfinished message");
     let finished = run.wait(TIMERS);
     let report = &endpoint(finished.result(), "callee").report;
     assert_eq!(report.outcome, Outcome::CallFailed, "{report:?}");
     assert!(report.reason.contains("no ACK"), "{}", report.reason);
     assert_unharmed(&finished);
+}
+
+/// A connection on which a message is begun, drop by drop, and not finished is closed.
+fn leave_unfinished(port: u16) {
+    use std::io::{ErrorKind, Read, Write};
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(4)))
+        .unwrap();
+    let mut octet = [0];
+    loop {
+        stream.write_all(b"INVITE sip:somebody").ok();
+        match stream.read(&mut octet) {
+            Ok(0) => break,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(begun.elapsed() < TIMERS, "never closed");
+    }
+    let after = begun.elapsed().as_secs_f64();
+    assert!((31.5..34.0).contains(&after), "closed after {after} s");
 }
 
 /// A registrar that grants three seconds and does not answer the refresh: after Timer F the
