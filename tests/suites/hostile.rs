@@ -153,8 +153,8 @@ fn call_when_ready(caller: &mut Scripted, port: u16, offer: &str) -> (tests::Dia
     (call, answer)
 }
 
-/// INVITEs until the final answer is another than 486; before the run is on the port is closed or
-/// everybody is busy. The answer is not acknowledged.
+/// INVITEs until the final answer is another than 480 (before the run is on the port is closed or
+/// nobody is ready) or 486 (everybody is busy). The answer is not acknowledged.
 fn invite_when_free(
     caller: &mut Scripted,
     port: u16,
@@ -170,7 +170,7 @@ fn invite_when_free(
                 break heard;
             }
         };
-        if !answer.is("486") {
+        if !answer.is("480") && !answer.is("486") {
             return Some((call, answer));
         }
         caller.acknowledge(&mut call, &answer);

@@ -121,7 +121,7 @@ fn assert_metrics_of_every_call(result: &RunResult, packets: u64) {
     assert_eq!(calls, CALLS);
 }
 
-/// True where somebody answers OPTIONS at this port.
+/// True where a receiver that is ready answers OPTIONS at this port: before that it is 480.
 fn answers(port: u16) -> bool {
     let Ok(socket) = std::net::UdpSocket::bind("127.0.0.1:0") else {
         return false;
@@ -144,5 +144,5 @@ fn answers(port: u16) -> bool {
         .is_ok()
         && socket
             .recv(&mut answer)
-            .is_ok_and(|length| answer[..length].starts_with(b"SIP/2.0 "))
+            .is_ok_and(|length| answer[..length].starts_with(b"SIP/2.0 200 "))
 }

@@ -97,6 +97,7 @@ impl Generator {
         let mut reasons = Vec::new();
         if let Some(late) = at_ms(&self.send_late_us, 0.95)
             && late > RUN_P95_MS
+            && self.media_seconds >= JUDGED_SECONDS_MIN
         {
             reasons.push(format!(
                 "RTP packets left late: p95 {late:.1} ms over the whole run, {RUN_P95_MS} ms is the limit; use fewer endpoints or more cores"
@@ -176,6 +177,8 @@ fn distribution_ms(micros: &Histogram) -> Option<Distribution> {
 /// p95 of send lateness over the whole run: half a packet time of 20 ms. Not p99: a machine that
 /// stalls once for 300 ms in a run of 20 s has 1.5 % late packets and is not overloaded.
 const RUN_P95_MS: f64 = 10.0;
+/// Below so many seconds with media one stall is already 5 % of all packets.
+const JUDGED_SECONDS_MIN: u32 = 5;
 /// A late second: one packet in twenty left more than a packet time late.
 const LATE_SECOND_P95_MS: f64 = 20.0;
 /// So many late seconds, …

@@ -1,7 +1,7 @@
 //! Shells of the node: actors that turn the world into inputs of a core and perform its outputs.
 //!
-//! One [`NodeActor`] a process; a [`shard::ShardActor`] for each signalling thread; below it a
-//! [`group::GroupActor`] for each group's part, which supervises its [`endpoint::EndpointActor`]s
+//! One `NodeActor` a process; a `ShardActor` for each signalling thread; below it a
+//! `GroupActor` for each group's part, which supervises its `EndpointActor`s
 //! (DESIGN 3 and 4). Nothing on a call's path crosses threads.
 
 mod endpoint;

@@ -77,6 +77,11 @@ impl Receivers {
         }
     }
 
+    /// One that is ready, busy or not: it can say what it can do.
+    fn any(&self, local: SocketAddr) -> Option<u32> {
+        self.ready.get(&local)?.first().copied()
+    }
+
     /// The next free one in turn.
     fn take(&mut self, local: SocketAddr) -> Option<u32> {
         let slots = self.ready.get(&local)?;
@@ -192,12 +197,21 @@ impl ShardRun {
                     Route::Slot(slot) => slot,
                     Route::AnyReceiver => {
                         let Some(slot) = self.receivers.borrow_mut().take(local) else {
-                            self.refuse(local, &message, from, transport, 486);
+                            let busy = self.receivers.borrow().any(local).is_some();
+                            let code = if busy { 486 } else { 480 };
+                            self.refuse(local, &message, from, transport, code);
                             return;
                         };
                         if !self.demux.borrow_mut().claim(message.call_id(), slot) {
                             self.count_refused();
                         }
+                        slot
+                    }
+                    Route::AnyReady => {
+                        let Some(slot) = self.receivers.borrow().any(local) else {
+                            self.refuse(local, &message, from, transport, 480);
+                            return;
+                        };
                         slot
                     }
                     Route::Nobody => {
@@ -247,10 +261,7 @@ impl ShardRun {
             return;
         }
         let answer = ResponseWriter::to(message, code, sip::wire::reason_phrase(code)).finish();
-        let to = sip::ua::Destination {
-            host: sip::ua::HostPort::Ip(from),
-            transport,
-        };
+        let to = sip::ua::answer_destination(&message.top_via(), from, transport);
         // A stranger beyond the allow-list, or one that is gone, gets no answer; what our own buffers
         // refuse the sockets count.
         if let Err(failure) = self.io.send(local, u32::MAX, &to, &answer) {

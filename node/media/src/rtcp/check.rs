@@ -19,7 +19,7 @@ pub enum Malformed {
     /// A packet is too short for what its count says.
     #[error("too short for its count")]
     Count,
-    /// More packets than [`PACKETS_MAX`].
+    /// More packets than `PACKETS_MAX`.
     #[error("too many packets")]
     Packets,
 }

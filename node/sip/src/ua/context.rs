@@ -178,7 +178,7 @@ impl Context {
         let response = ResponseWriter::to_source(request, source, code, reason_phrase(code))
             .to_tag(&self.ids.tag())
             .header(Name::RetryAfter, OVERLOAD_RETRY_AFTER_S);
-        let to = respond::destination(&request.top_via(), source, transport);
+        let to = respond::answer_destination(&request.top_via(), source, transport);
         self.out.transmit(&to, &response.finish(), false);
     }
 

@@ -28,6 +28,7 @@ use bytes::Bytes;
 
 pub use config::{Destination, HostPort, RegistrarConfig, TimerConfig, Transport, UaConfig};
 pub use event::{CallRef, Command, Event, FailureKind, Input, Output};
+pub use respond::answer_destination;
 
 pub(crate) use auth::{Authorization, Usage, authorization_lines};
 pub(crate) use context::{Context, Inbound};

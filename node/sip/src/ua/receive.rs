@@ -95,7 +95,7 @@ impl UserAgent {
             self.on_ack(&request);
             return;
         }
-        let to = respond::destination(&via, source, transport);
+        let to = respond::answer_destination(&via, source, transport);
         let trying = (method == Method::Invite).then(|| self.context.trying(&request, source));
         let Some(transaction) = self
             .context

@@ -13,7 +13,8 @@ use crate::wire::Via;
 ///
 /// A stream: back on the same connection. A datagram: to the source address; with `rport` to the
 /// source port, otherwise to the port of sent-by.
-pub(crate) fn destination(via: &Via, source: SocketAddr, transport: Transport) -> Destination {
+#[must_use]
+pub fn answer_destination(via: &Via, source: SocketAddr, transport: Transport) -> Destination {
     let port = match transport {
         Transport::Udp if via.rport().is_none() => via.port.unwrap_or(DEFAULT_PORT),
         Transport::Udp | Transport::Tcp => source.port(),
@@ -30,7 +31,7 @@ mod tests {
 
     fn answered_to(via: &str, transport: Transport) -> String {
         let source = "192.0.2.7:40000".parse().unwrap();
-        destination(&Via::parse(via.as_bytes()).unwrap(), source, transport)
+        answer_destination(&Via::parse(via.as_bytes()).unwrap(), source, transport)
             .host
             .to_string()
     }

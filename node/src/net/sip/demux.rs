@@ -24,6 +24,8 @@ pub enum Route {
     Slot(u32),
     /// A first INVITE for nobody in particular: any free receiver at this port.
     AnyReceiver,
+    /// An OPTIONS for nobody in particular: any receiver that is ready answers it, busy or not.
+    AnyReady,
     /// A request that nobody here knows.
     Nobody,
     /// A response that nobody here waits for.
@@ -155,11 +157,10 @@ impl Demux {
         if let Some(slot) = self.users.get(user) {
             return Route::Slot(*slot);
         }
-        let begins = matches!(message.method(), Some(Method::Invite)) && message.to_tag().is_none();
-        if begins {
-            Route::AnyReceiver
-        } else {
-            Route::Nobody
+        match message.method() {
+            Some(Method::Invite) if message.to_tag().is_none() => Route::AnyReceiver,
+            Some(Method::Options) if message.to_tag().is_none() => Route::AnyReady,
+            _ => Route::Nobody,
         }
     }
 }
