@@ -32,10 +32,10 @@ pub(super) enum Logged {
 /// One line.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// When it arrived.
+    /// When the kernel took it.
     pub(super) received: Instant,
-    /// When it was sent on.
-    pub(super) released: Option<Instant>,
+    /// When it was sent on: before and after the system's call, which may take long on a busy machine.
+    pub(super) released: Option<(Instant, Instant)>,
     /// Whose call.
     pub(super) call_id: Arc<str>,
     /// The end that it came from.
@@ -109,7 +109,7 @@ fn line(file: &mut BufWriter<File>, entry: &Entry, epoch: Instant) -> io::Result
     let micros = |at: Instant| at.saturating_duration_since(epoch).as_nanos() as f64 / 1000.0;
     write!(file, "{:.1},", micros(entry.received))?;
     match entry.released {
-        Some(at) => write!(file, "{:.1},", micros(at))?,
+        Some((_, at)) => write!(file, "{:.1},", micros(at))?,
         None => write!(file, ",")?,
     }
     let direction = match entry.from {
@@ -133,10 +133,17 @@ fn line(file: &mut BufWriter<File>, entry: &Entry, epoch: Instant) -> io::Result
         Logged::Stranger => "stranger",
         Logged::Refused => "refused",
     };
-    writeln!(file, "{fate}")
+    match entry.released {
+        Some((begun, at)) => {
+            let took = at.saturating_duration_since(begun);
+            writeln!(file, "{fate},{:.1}", took.as_nanos() as f64 / 1000.0)
+        }
+        None => writeln!(file, "{fate},"),
+    }
 }
 
+/// `released_us` is when the sending had ended, `sending_us` how long it took: the packet left between.
 const HEADER: &str =
-    "received_us,released_us,call_id,direction,kind,sequence,timestamp,ssrc,fate\n";
+    "received_us,released_us,call_id,direction,kind,sequence,timestamp,ssrc,fate,sending_us\n";
 /// Lines in flight to the writer: a third of a second of 2,000 calls.
 const ROOM: usize = 65_536;

@@ -2,6 +2,8 @@
 //!
 //! One signalling thread, the configured number of relay threads, one thread for the packet log.
 
+mod clock;
+mod datagram;
 mod log;
 mod ports;
 mod relay;

@@ -5,6 +5,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 
+use super::datagram::stamp;
+
 /// An even port for RTP and the odd one above for RTCP (RFC 3550 §11).
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -80,6 +82,7 @@ fn pair(address: IpAddr, port: u16) -> io::Result<Pair> {
 fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(SocketAddr::new(address, port))?;
     socket.set_nonblocking(true)?;
+    stamp(&socket);
     Ok(socket)
 }
 
