@@ -83,7 +83,8 @@ const INTRODUCTION: &str = "\
 Printed from the metric catalogue (`shared/src/metric/catalogue.rs`) by a test of the crate `shared`;
 `UPDATE=1 cargo test -p shared` writes it anew. Do not edit it by hand.
 
-Every metric is measured for each endpoint, each second. A metric with no data is absent, never 0.
+Every metric is measured for each endpoint, each second. A metric with no data is absent, never 0. A call's first
+and last second are cut short: below 500 ms they have counts, but no loss share and no MOS of their own.
 
 - **gauge**: the value of that second. Over several seconds and endpoints: mean, percentiles, worst.
 - **counter**: what that second added. Over several seconds and endpoints: summed.
@@ -139,9 +140,10 @@ const SATURATION: &str = "
 
 A run is marked saturated (exit code 98), with the reason, where any of these held:
 
-- the p95 of RTP send lateness over the whole run was above 10 ms;
+- the p95 of RTP send lateness over the whole run was above 10 ms (runs with at least 5 seconds of media);
 - in at least 3 seconds, and 10 % of the seconds with media, the p95 of send lateness was above 20 ms;
-- more than 2 % of the RTP packets due were skipped because the engine was late;
+- more than 2 % of the RTP packets due were skipped because the engine was late, in at least 3 seconds or more than
+  half of one second's;
 - our own socket buffers dropped more than 0.01 % of the packets received;
 - the p99 of the lateness of SIP timers and planned starts was above 100 ms (of at least 100);
 - a full queue of the generator refused a message, or an endpoint broke down inside Carillon.
