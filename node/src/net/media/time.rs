@@ -48,3 +48,22 @@ pub fn sleep_until(mono_ns: u64) {
     ) == Err(Errno::EINTR)
     {}
 }
+
+/// Both clocks at one moment, wall clock first; none where the thread lost its processor between
+/// the readings in every try: such a pair would move all arrival times by the time it was away.
+pub(super) fn both_clocks_ns() -> Option<(u64, u64)> {
+    (0..TRIES)
+        .map(|_| {
+            let before = monotonic_ns();
+            let real = realtime_ns();
+            let doubt = monotonic_ns().saturating_sub(before);
+            (doubt, real, before + doubt / 2)
+        })
+        .find(|(doubt, ..)| *doubt <= DOUBT_MAX_NS)
+        .map(|(_, real, mono)| (real, mono))
+}
+
+/// Readings tried for one sample.
+const TRIES: u32 = 5;
+/// Three readings that nothing came between take far less than this.
+const DOUBT_MAX_NS: u64 = 5_000;

@@ -52,9 +52,11 @@ pub(super) struct Arrival {
 impl Tools {
     pub(super) fn new(epoch: Epoch, reports: Sender<MediaReport>) -> Self {
         let now_ns = time::monotonic_ns();
+        let (real_ns, mono_ns) =
+            time::both_clocks_ns().unwrap_or_else(|| (time::realtime_ns(), time::monotonic_ns()));
         Self {
             epoch,
-            clock: Clock::new(time::realtime_ns(), now_ns),
+            clock: Clock::new(real_ns, mono_ns),
             now_ns,
             receive: ReceiveBatch::new(),
             tally: Tally::default(),
@@ -68,7 +70,9 @@ impl Tools {
     }
 
     pub(super) fn sample_wall_clock(&mut self) {
-        self.clock.sample(time::realtime_ns(), time::monotonic_ns());
+        if let Some((real_ns, mono_ns)) = time::both_clocks_ns() {
+            self.clock.sample(real_ns, mono_ns);
+        }
     }
 
     pub(super) fn now(&self) -> Instant {
