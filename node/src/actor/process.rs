@@ -1,44 +1,37 @@
 //! The process' own figures: CPU by its clock (not `/proc/stat`, which is wrong for timer-driven
 //! work) and resident memory.
 
-use std::time::{Duration, Instant};
-
-use nix::time::{ClockId, clock_gettime};
+use std::time::Instant;
 
 use crate::core::meter::ProcessSecond;
+use crate::net::media::time::process_cpu_ns;
 
 /// Reads the process' CPU and memory between two calls.
 #[derive(Debug)]
 pub(super) struct ProcessMeter {
     at: Instant,
-    cpu: Duration,
+    cpu_ns: u64,
 }
 
 impl ProcessMeter {
     pub(super) fn new() -> Self {
         Self {
             at: Instant::now(),
-            cpu: cpu_time(),
+            cpu_ns: process_cpu_ns(),
         }
     }
 
     /// Cores busy since the last call, and memory now.
     pub(super) fn read(&mut self) -> ProcessSecond {
-        let (at, cpu) = (Instant::now(), cpu_time());
+        let (at, cpu_ns) = (Instant::now(), process_cpu_ns());
         let span = at.duration_since(self.at).as_secs_f64().max(1e-6);
-        let used = cpu.saturating_sub(self.cpu).as_secs_f64();
-        (self.at, self.cpu) = (at, cpu);
+        let used = cpu_ns.saturating_sub(self.cpu_ns) as f64 / 1e9;
+        (self.at, self.cpu_ns) = (at, cpu_ns);
         ProcessSecond {
             cpu_cores: (used / span) as f32,
             resident_bytes: resident_bytes(),
         }
     }
-}
-
-fn cpu_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)
-        .map(Duration::from)
-        .unwrap_or_default()
 }
 
 /// The second figure of `statm` is resident pages. 0 where the kernel does not say.

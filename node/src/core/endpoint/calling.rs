@@ -7,7 +7,6 @@ use shared::phase::{Outcome, Phase};
 use sip::ua::{CallRef, Command, Event, FailureKind};
 
 use super::call::{Call, CallState};
-use super::negotiation::Turn;
 use super::{EndpointCore, LocalPorts, Output, Script, millis};
 
 impl EndpointCore {
@@ -173,7 +172,7 @@ impl EndpointCore {
             self.sample_ms(metric::CALL_RING, ring);
         }
         self.phase_to(Phase::Negotiating);
-        if self.take_description(now, body, Turn::Answer, true) {
+        if self.take_answer(body) {
             self.phase_to(Phase::Incall);
         } else {
             self.hang_up(now);

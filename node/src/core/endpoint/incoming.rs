@@ -7,7 +7,6 @@ use shared::phase::{Outcome, Phase};
 use sip::ua::{CallRef, Command, Event};
 
 use super::call::{Call, CallState};
-use super::negotiation::Turn;
 use super::{EndpointCore, Output, Role, Script};
 
 impl EndpointCore {
@@ -188,7 +187,7 @@ impl EndpointCore {
             true
         } else {
             // RFC 3261 §13.2.1: our 200 carried the offer, so the ACK carries the answer.
-            self.take_description(now, body, Turn::Answer, true)
+            self.take_answer(body)
         };
         if usable {
             self.phase_to(Phase::Incall);

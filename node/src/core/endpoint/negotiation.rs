@@ -12,23 +12,10 @@ use sip::ua::{CallRef, Command};
 use super::call::{CallState, stream_config};
 use super::{EndpointCore, MediaStart, Output};
 
-/// Whose turn a description was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// It answers our offer.
-    Answer,
-}
-
 impl EndpointCore {
     /// Reads the answer to our offer and starts the stream. False where nothing can flow: the
     /// outcome says why.
-    pub(super) fn take_description(
-        &mut self,
-        _now: Instant,
-        body: Option<&Bytes>,
-        turn: Turn,
-        speak: bool,
-    ) -> bool {
+    pub(super) fn take_answer(&mut self, body: Option<&Bytes>) -> bool {
         let cname = self.cname();
         let profile = std::rc::Rc::clone(&self.profile);
         let Some(call) = self.call.as_deref_mut() else {
@@ -37,15 +24,13 @@ impl EndpointCore {
         let Some(local) = call.local_media(&profile, cname) else {
             return false;
         };
-        let accepted = match (turn, body) {
-            (Turn::Answer, Some(body)) => {
-                media::sdp::accept(&local, body).map_err(|error| error.to_string())
-            }
-            (Turn::Answer, None) => Err("the answer has no session description".to_owned()),
+        let accepted = match body {
+            Some(body) => media::sdp::accept(&local, body).map_err(|error| error.to_string()),
+            None => Err("the answer has no session description".to_owned()),
         };
         match accepted {
             Ok(agreed) => {
-                self.start_media(agreed, speak);
+                self.start_media(agreed, true);
                 true
             }
             Err(error) => {
