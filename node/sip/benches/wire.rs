@@ -31,7 +31,7 @@ Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE\r\n\
 Supported: 100rel\r\n\
 User-Agent: Carillon/0.1.0\r\n\
 Content-Type: application/sdp\r\n\
-Content-Length: 168\r\n\r\n\
+Content-Length: 175\r\n\r\n\
 v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=rtcp-mux\r\na=ptime:20\r\n\r\n";
 
 fn main() {
