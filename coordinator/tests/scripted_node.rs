@@ -426,6 +426,7 @@ async fn a_node_that_is_not_ready_says_why_the_run_cannot_start() {
     let problem = Problem {
         code: "port_in_use".to_owned(),
         sentence: "Port 5060 is in use.".to_owned(),
+        limit: None,
     };
     node.prepared(run, vec![problem.clone()]);
     coordinator.finished(run).await.unwrap();

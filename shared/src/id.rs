@@ -55,8 +55,102 @@ impl FromStr for RunId {
     }
 }
 
+/// Ids of stored objects: made and printed as [`RunId`] is, each a type of its own.
+macro_rules! object_ids {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        ///
+        /// Shape: as [`RunId`]: 16 lower-case hexadecimal digits in text and JSON, sorted by time.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// Makes an id from a wall clock and 20 bits of randomness.
+            #[must_use]
+            pub fn new(unix_ms: u64, random: u32) -> Self {
+                Self(RunId::new(unix_ms, random).0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                RunId(self.0).fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = std::num::ParseIntError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse::<RunId>().map(|id| Self(id.0))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                RunId(self.0).serialize(serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                RunId::deserialize(deserializer).map(|id| Self(id.0))
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                id_schema()
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $name {}
+    )+};
+}
+
+object_ids! {
+    /// An organization: the isolation boundary.
+    OrganizationId,
+    /// A plan: limits.
+    PlanId,
+    /// A project of an organization.
+    ProjectId,
+    /// A registrar of a project.
+    RegistrarId,
+    /// A SIP account of a registrar.
+    AccountId,
+    /// A media file of a project.
+    MediaId,
+    /// A saved test of a project.
+    TestId,
+    /// An API key of an organization.
+    KeyId,
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for RunId {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        id_schema()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for RunId {}
+
+#[cfg(feature = "openapi")]
+fn id_schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+    utoipa::openapi::ObjectBuilder::new()
+        .schema_type(utoipa::openapi::schema::Type::String)
+        .pattern(Some("^[0-9a-f]{16}$"))
+        .examples([serde_json::json!("0193f2a4c5d6e7f8")])
+        .into()
+}
+
 /// A worker's name, unique in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NodeId(pub String);
 
 impl fmt::Display for NodeId {
@@ -67,6 +161,7 @@ impl fmt::Display for NodeId {
 
 /// A group's position in its test, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GroupIndex(pub u16);
 
 impl GroupIndex {
@@ -79,6 +174,7 @@ impl GroupIndex {
 
 /// An endpoint's number in its run, from 0: groups in the test's order, then the place in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EndpointIndex(pub u32);
 
 impl EndpointIndex {

@@ -11,6 +11,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// Distribution of one metric. Percentiles are of all samples, merged, never averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Distribution {
     /// Samples.
     pub count: u64,
@@ -37,6 +38,7 @@ pub struct Distribution {
 
 /// A move of a run's status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StatusMove {
     /// The new status.
     pub status: RunStatus,
@@ -50,6 +52,7 @@ pub struct StatusMove {
 
 /// Counts of one group or of the whole run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Counts {
     /// Endpoints.
     pub endpoints: u32,
@@ -79,8 +82,25 @@ pub struct Counts {
     pub retransmits_sent: u64,
 }
 
+/// One limit: what it is, what is in use, what was asked (PRODUCT §4, §7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LimitDetail {
+    /// `concurrent_runs_per_project`, `credits`, `accounts`, …
+    pub name: String,
+    /// What is allowed or present.
+    pub limit: u64,
+    /// What is in use.
+    pub in_use: u64,
+    /// What was asked for on top.
+    pub asked: u64,
+    /// When some of it should be free again, milliseconds since 1970; null where nobody can say.
+    pub may_free_at_unix_ms: Option<u64>,
+}
+
 /// Ratios in per cent; null where the denominator is 0 (RFC 6076).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Ratios {
     /// Registrations succeeded of attempted.
     pub registration_success: Option<f64>,
@@ -100,6 +120,7 @@ pub struct Ratios {
 
 /// One metric with its distribution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MetricSummary {
     /// Catalogue key.
     pub metric: String,
@@ -109,6 +130,7 @@ pub struct MetricSummary {
 
 /// A group's or the whole run's result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Part {
     /// The group's name; `all` for the whole run.
     pub name: String,
@@ -145,6 +167,7 @@ impl Part {
 
 /// A row of the failure table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FailureRow {
     /// The outcome.
     pub outcome: Outcome,
@@ -162,6 +185,7 @@ pub struct FailureRow {
 
 /// The generator's health over the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GeneratorHealth {
     /// RTP send lateness in milliseconds; none where nothing was sent.
     pub send_late_ms: Option<Distribution>,
@@ -193,6 +217,7 @@ pub struct GeneratorHealth {
 
 /// A threshold and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ThresholdResult {
     /// As it was written.
     pub text: String,
@@ -205,6 +230,7 @@ pub struct ThresholdResult {
 /// How a run is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Verdict {
     /// Exit code 0.
     Passed,
@@ -223,6 +249,7 @@ pub type SecondValues = std::collections::BTreeMap<String, f64>;
 
 /// One second of a series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SeriesSecond {
     /// Seconds since the run's begin.
     pub second: u32,
@@ -235,6 +262,7 @@ pub struct SeriesSecond {
 
 /// An endpoint with its series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EndpointResult {
     /// How it ended.
     pub report: EndpointReport,
@@ -248,6 +276,7 @@ pub struct EndpointResult {
 
 /// The whole result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunResult {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -287,6 +316,7 @@ pub struct RunResult {
 
 /// What subscribers see of a live run, at most once a second and at each change of status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LiveUpdate {
     /// The run's id.
     pub run: String,
@@ -314,6 +344,7 @@ pub struct LiveUpdate {
 
 /// One part of a live update: distributions are of the newest complete second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LivePart {
     /// The group's name; `all` for the whole run.
     pub name: String,

@@ -214,6 +214,7 @@ impl Run {
                         names(&late),
                         PREPARE_WITHIN.as_secs()
                     ),
+                    limit: None,
                 };
                 self.cannot_run(now, vec![problem]);
             }
@@ -366,6 +367,7 @@ impl Run {
                 vec![Problem {
                     code: "node_not_listening".to_owned(),
                     sentence,
+                    limit: None,
                 }],
             ),
             RunStatus::Running | RunStatus::Stopping => self.fail(now, "node_lost", sentence),

@@ -328,6 +328,7 @@ fn problem(problems: &mut Vec<Problem>, code: &str, sentence: String) {
     problems.push(Problem {
         code: code.to_owned(),
         sentence,
+        limit: None,
     });
 }
 

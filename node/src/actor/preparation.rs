@@ -113,6 +113,7 @@ impl NodeActor {
                     Err(error) => problems.push(Problem {
                         code: "shard_gone".to_owned(),
                         sentence: format!("a signalling thread does not answer: {error}"),
+                        limit: None,
                     }),
                 }
             }

@@ -38,6 +38,7 @@ pub(super) fn prepare(
                 problems.push(Problem {
                     code: "no_local_address".to_owned(),
                     sentence,
+                    limit: None,
                 });
                 std::net::Ipv4Addr::LOCALHOST.into()
             })
@@ -140,10 +141,12 @@ fn load(library: &mut ClipLibrary, group: &Group, base_dir: &Path) -> Result<Cli
                     group.name,
                     file.display()
                 ),
+                limit: None,
             })?;
             let wav = Wav::read(&octets).map_err(|error| Problem {
                 code: "media_file_unusable".to_owned(),
                 sentence: format!("group {}: {}: {error}", group.name, file.display()),
+                limit: None,
             })?;
             Source::Wav(wav)
         }
@@ -162,6 +165,7 @@ fn load(library: &mut ClipLibrary, group: &Group, base_dir: &Path) -> Result<Cli
                 .map_err(|error| Problem {
                     code: "media_unusable".to_owned(),
                     sentence: format!("group {}: {error}", group.name),
+                    limit: None,
                 })?;
             clips.push((codec, clip));
         }

@@ -159,6 +159,7 @@ impl ShardActor {
                 Err(error) => problems.push(Problem {
                     code: "sip_socket".to_owned(),
                     sentence: format!("group {}: {error}", run.plan.group(part.group).name),
+                    limit: None,
                 }),
             }
         }
@@ -364,6 +365,7 @@ impl Handler<Prepare> for ShardActor {
                     failures.push(Problem {
                         code: "name_not_resolved".to_owned(),
                         sentence,
+                        limit: None,
                     });
                 }
             }

@@ -120,6 +120,7 @@ impl Need {
                      widen the port range, add a local address, or use sockets = \"shared\"",
                     self.port_pairs, free_port_pairs
                 ),
+                limit: None,
             });
         }
         problems
@@ -150,6 +151,7 @@ impl Need {
                 self.sip_descriptors,
                 ways.join(", or ")
             ),
+            limit: None,
         }
     }
 }

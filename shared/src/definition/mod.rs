@@ -82,6 +82,7 @@ impl Network {
 /// How SIP is carried. TLS, WSS and RFC 3263 selection come with a later issue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Transport {
     /// RFC 3261 §18 over UDP.
     Udp,

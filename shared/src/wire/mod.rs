@@ -14,6 +14,7 @@ use crate::definition::Test;
 use crate::id::{EndpointIndex, GroupIndex, NodeId, RunId};
 use crate::metric::MetricId;
 use crate::phase::{Outcome, Phase};
+use crate::result::LimitDetail;
 use crate::stat::Histogram;
 
 /// The subject on which a node hears its commands.
@@ -120,11 +121,27 @@ pub struct NodeStatus {
 
 /// Something that prevents a run, for a machine and for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// `not_enough_descriptors`, `media_file_missing`, …
     pub code: String,
     /// What is wrong, where, and what would be right.
     pub sentence: String,
+    /// The limit that was met; none where it is not about one.
+    #[serde(default)]
+    pub limit: Option<LimitDetail>,
+}
+
+impl Problem {
+    /// A problem that is not about a limit.
+    #[must_use]
+    pub fn new(code: &str, sentence: String) -> Self {
+        Self {
+            code: code.to_owned(),
+            sentence,
+            limit: None,
+        }
+    }
 }
 
 /// One second of one run on one node: endpoints × metrics, by column.
@@ -192,6 +209,7 @@ pub struct GeneratorSecond {
 
 /// How an endpoint ended, with everything measured over its life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EndpointReport {
     /// The run.
     pub run: RunId,
@@ -226,6 +244,7 @@ pub const CALLS_PER_ENDPOINT_MAX: usize = 16;
 
 /// One call as one endpoint saw it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CallReport {
     /// The SIP Call-ID.
     pub call_id: String,
@@ -251,6 +270,7 @@ pub struct CallReport {
 
 /// Media of one whole call at one end. Cumulative figures, not averages of seconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MediaReport {
     /// Codec that was agreed, by its SDP name.
     pub codec: String,
