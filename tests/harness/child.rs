@@ -25,10 +25,33 @@ impl Child {
     pub fn start(name: &str, command: &mut Command, scratch: &Scratch) -> Self {
         let output = scratch.path().join(format!("{name}.out"));
         let file = File::create(&output).expect("an output file");
+        let errors = file.try_clone().expect("a second handle");
+        Self::spawn(name, command, output, file, errors)
+    }
+
+    /// The same with standard error in a file of its own, `NAME.err`.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub fn start_apart(name: &str, command: &mut Command, scratch: &Scratch) -> Self {
+        let output = scratch.path().join(format!("{name}.out"));
+        let file = File::create(&output).expect("an output file");
+        let errors = scratch.path().join(format!("{name}.err"));
+        let errors = File::create(errors).expect("a file for errors");
+        Self::spawn(name, command, output, file, errors)
+    }
+
+    fn spawn(
+        name: &str,
+        command: &mut Command,
+        output: PathBuf,
+        stdout: File,
+        stderr: File,
+    ) -> Self {
         let process = command
             .stdin(Stdio::null())
-            .stdout(file.try_clone().expect("a second handle"))
-            .stderr(file)
+            .stdout(stdout)
+            .stderr(stderr)
             // Its own group: what it starts ends with it, and Ctrl-C at the terminal is ours.
             .process_group(0)
             .spawn()

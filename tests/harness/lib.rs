@@ -13,23 +13,29 @@
 )]
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
+mod api;
 mod baresip;
 mod carillon;
 mod child;
+mod events;
 mod kamailio;
 mod repository;
 mod scratch;
+mod service;
 mod sipp;
 mod tshark;
 mod wait;
 mod wav;
 
+pub use api::{Answer, Api, Asking, wait_for};
 pub use baresip::{Baresip, BaresipCall};
 pub use carillon::{Carillon, Finished};
 pub use child::Child;
+pub use events::{Event, Events};
 pub use kamailio::Kamailio;
 pub use repository::{Repository, SourceFile};
 pub use scratch::Scratch;
+pub use service::{Service, Setup};
 pub use sipp::{Sipp, SippStatistics};
 pub use tshark::{RtpStream, Tshark};
 pub use wait::{alone, free_ports, peers, until};
