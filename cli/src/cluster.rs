@@ -33,11 +33,7 @@ impl Cluster {
     pub(crate) fn start(config: ClusterConfig) -> anyhow::Result<Self> {
         let bus: Arc<dyn Bus> = Arc::new(LocalBus::new());
         let coordinator = coordinator::start(
-            coordinator::CoordinatorConfig {
-                data_dir: config.data_dir,
-                plan: coordinator::Plan::default(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
+            coordinator::CoordinatorConfig::new(config.data_dir, env!("CARGO_PKG_VERSION")),
             Arc::clone(&bus),
         )
         .context("cannot start the coordinator")?;

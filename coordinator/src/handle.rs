@@ -3,19 +3,23 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix::{Actor, Addr, Arbiter, AsyncContext, WeakAddr};
+use shared::api::{self, Balance, Checked, LedgerEntry, UpdateRun, Usage};
 use shared::bus::Bus;
 use shared::definition::Test;
-use shared::id::{EndpointIndex, RunId};
+use shared::id::{EndpointIndex, OrganizationId, RunId};
 use shared::result::{LiveUpdate, RunResult};
 use shared::wire::Trace;
 use thiserror::Error;
 use tokio::sync::broadcast;
 
 use crate::actor::{CoordinatorActor, Finished, Observe, Stop, Submit, Trouble};
+use crate::core::audit::AuditReport;
 use crate::core::plan::Plan;
+use crate::core::record::RunRecord;
+use crate::core::request::StartRequest;
 use crate::result;
 use crate::store::{Meta, Reader, StoreError, Writer};
 
@@ -28,7 +32,25 @@ pub struct CoordinatorConfig {
     pub plan: Plan,
     /// The program's version, for results.
     pub version: String,
+    /// Runs that are prepared at once; further ones wait in the queue. At least 1.
+    pub starts_at_once: u32,
 }
+
+impl CoordinatorConfig {
+    /// Everything at its default.
+    #[must_use]
+    pub fn new(data_dir: PathBuf, version: &str) -> Self {
+        Self {
+            data_dir,
+            plan: Plan::default(),
+            version: version.to_owned(),
+            starts_at_once: STARTS_AT_ONCE,
+        }
+    }
+}
+
+/// Runs that are prepared at once where nothing else is said.
+pub const STARTS_AT_ONCE: u32 = 2;
 
 /// Why a coordinator did not start.
 #[derive(Debug, Error)]
@@ -47,6 +69,20 @@ pub enum RequestError {
     /// The run's data cannot be read or written.
     #[error("{0}")]
     Storage(String),
+    /// The disk is full: nothing new can be stored (HTTP 507).
+    #[error(
+        "the disk under the data directory is full; nothing new can be stored until there is room"
+    )]
+    StorageFull,
+    /// The object is not as the caller saw it last.
+    #[error("it has changed since; its revision is {current}")]
+    RevisionMismatch {
+        /// The revision now.
+        current: u64,
+    },
+    /// The coordinator is shutting down and starts nothing.
+    #[error("the coordinator is shutting down")]
+    ShuttingDown,
     /// The coordinator is gone or its mailbox is full.
     #[error("the coordinator does not answer")]
     Gone,
@@ -59,6 +95,12 @@ pub enum StopReason {
     Interrupted,
     /// A request: an intentional stop, judged by what was measured.
     Requested,
+    /// The coordinator is shutting down.
+    Shutdown,
+}
+
+fn not_yet() -> RequestError {
+    RequestError::Storage("not yet".to_owned())
 }
 
 /// A running coordinator. Clones are the same one.
@@ -141,6 +183,96 @@ impl Handle {
         } else {
             Err(RequestError::UnknownRun(run))
         }
+    }
+
+    /// Starts a run of a saved test: answers once it has left PENDING, or after 2 s, with all of it
+    /// stored and flushed. What the limits or anything else forbid is a run that ended
+    /// CANNOT_RUN_FOR_NOW, not an error.
+    ///
+    /// Errors: [`RequestError::StorageFull`] where it cannot be stored.
+    pub(crate) async fn start_run(
+        &self,
+        request: StartRequest,
+    ) -> Result<Arc<RunRecord>, RequestError> {
+        let _ = request;
+        Err(not_yet())
+    }
+
+    /// Everything that would speak against a run now; nothing is stored or reserved.
+    pub(crate) async fn check(&self, request: StartRequest) -> Result<Checked, RequestError> {
+        let _ = request;
+        Err(not_yet())
+    }
+
+    /// Changes what people say about a run; with `revision`, only where it is still that one.
+    ///
+    /// The only way to change a record of a run: one that lives is in the actor's hands.
+    pub(crate) async fn update_run(
+        &self,
+        run: RunId,
+        change: UpdateRun,
+        revision: Option<u64>,
+    ) -> Result<Arc<RunRecord>, RequestError> {
+        let _ = (run, change, revision);
+        Err(not_yet())
+    }
+
+    /// How a live run stands now; none where it has ended or is unknown. Never waits.
+    pub(crate) fn live(&self, run: RunId) -> Option<LiveUpdate> {
+        let _ = run;
+        None
+    }
+
+    /// The place of a run among those that wait for a start slot, from 1. Never waits.
+    pub(crate) fn queue_position(&self, run: RunId) -> Option<u32> {
+        let _ = run;
+        None
+    }
+
+    /// Adds credits. `id`: 32 hexadecimal digits; a second call with it is answered as the first.
+    pub(crate) async fn grant(
+        &self,
+        organization: OrganizationId,
+        endpoint_ms: u64,
+        note: String,
+        id: String,
+    ) -> Result<LedgerEntry, RequestError> {
+        let _ = (organization, endpoint_ms, note, id);
+        Err(not_yet())
+    }
+
+    /// An organization's credits; nothing where it has no entry. Never waits.
+    pub(crate) fn balance(&self, organization: OrganizationId) -> Balance {
+        let _ = organization;
+        Balance::default()
+    }
+
+    /// What an organization's live runs use; the limits are its plan's. Never waits.
+    pub(crate) fn usage(&self, organization: OrganizationId, plan: &api::Plan) -> Usage {
+        let _ = organization;
+        Usage {
+            concurrent_runs: 0,
+            concurrent_runs_limit: plan.concurrent_runs_per_organization,
+            concurrent_endpoints: 0,
+            concurrent_endpoints_limit: plan.concurrent_endpoints,
+        }
+    }
+
+    /// Checks every invariant of the books now, against what is stored.
+    pub(crate) async fn audit(&self) -> Result<AuditReport, RequestError> {
+        Err(not_yet())
+    }
+
+    /// Every node that ever reported, by name.
+    pub(crate) async fn nodes(&self) -> Result<Vec<api::Node>, RequestError> {
+        Err(not_yet())
+    }
+
+    /// Starts nothing more, stops every live run, and returns once all is stored, or after
+    /// `deadline`. True: everything ended.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        let _ = deadline;
+        false
     }
 
     /// Watches a run of this coordinator: first how it stands now, then each change.

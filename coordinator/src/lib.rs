@@ -14,5 +14,6 @@ mod testing;
 
 pub use core::plan::Plan;
 pub use handle::{
-    CoordinatorConfig, Handle, LiveStream, RequestError, StartError, StopReason, start,
+    CoordinatorConfig, Handle, LiveStream, RequestError, STARTS_AT_ONCE, StartError, StopReason,
+    start,
 };

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use coordinator::{CoordinatorConfig, Handle, Plan, RequestError, StopReason, start};
+use coordinator::{CoordinatorConfig, Handle, RequestError, StopReason, start};
 use shared::bus::{Bus, COMMANDS_CAPACITY, LocalBus, Subscription};
 use shared::definition::{
     Account, Codec, Group, Media, Playout, Registrar, SocketMode, Target, Test, Transport,
@@ -251,11 +251,7 @@ fn test(pairs: u32) -> Test {
 
 fn coordinator(directory: &Directory, bus: &LocalBus) -> Handle {
     start(
-        CoordinatorConfig {
-            data_dir: directory.0.clone(),
-            plan: Plan::default(),
-            version: "0.1.0".to_owned(),
-        },
+        CoordinatorConfig::new(directory.0.clone(), "0.1.0"),
         Arc::new(bus.clone()),
     )
     .unwrap()
@@ -489,11 +485,7 @@ async fn a_second_coordinator_on_the_same_directory_is_told_so() {
     let bus = LocalBus::new();
     let _first = coordinator(&directory, &bus);
     let second = start(
-        CoordinatorConfig {
-            data_dir: directory.0.clone(),
-            plan: Plan::default(),
-            version: "0.1.0".to_owned(),
-        },
+        CoordinatorConfig::new(directory.0.clone(), "0.1.0"),
         Arc::new(bus.clone()),
     );
     let error = second.unwrap_err().to_string();

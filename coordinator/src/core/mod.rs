@@ -4,6 +4,7 @@
 
 pub(crate) mod aggregate;
 pub(crate) mod allocate;
+pub(crate) mod audit;
 pub(crate) mod counts;
 pub(crate) mod failures;
 pub(crate) mod generator;
@@ -11,6 +12,8 @@ pub(crate) mod nodes;
 pub(crate) mod outcome;
 pub(crate) mod part;
 pub(crate) mod plan;
+pub(crate) mod record;
+pub(crate) mod request;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod summary;
