@@ -7,6 +7,8 @@
 mod actor;
 mod core;
 mod handle;
+#[allow(dead_code, unused_imports)] // until the routes are there
+mod objects;
 mod result;
 mod store;
 #[cfg(test)]
