@@ -223,6 +223,8 @@ const LICENCES: &[&str] = &[
     "Unlicense",
     "Zlib",
     "CC0-1.0",
+    // webpki-roots: the list of root certificates, as data.
+    "CDLA-Permissive-2.0",
 ];
 
 /// C libraries for TLS (the stack is rustls with ring, later), GPL code in disguise, dead crates.

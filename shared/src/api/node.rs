@@ -1,4 +1,4 @@
-//! Nodes.
+//! Nodes as the API shows them: name, region, state and load.
 
 use serde::{Deserialize, Serialize};
 
