@@ -6,6 +6,8 @@
 
 mod actor;
 mod core;
+#[allow(dead_code)]
+mod failpoint;
 mod handle;
 #[allow(dead_code, unused_imports)] // until the routes are there
 mod objects;

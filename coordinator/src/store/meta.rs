@@ -10,7 +10,7 @@ use shared::phase::RunStatus;
 use shared::result::StatusMove;
 use shared::wire::{decode, encode};
 
-use super::{RunStore, StoreError, database, open};
+use super::{RunIndex, RunStore, StoreError, database, open};
 
 /// The data directory, locked for this process. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ struct Inner {
     path: PathBuf,
     db: sled::Db,
     runs: sled::Tree,
+    index: RunIndex,
     open: Mutex<BTreeMap<RunId, Arc<RunStore>>>,
 }
 
@@ -54,6 +55,7 @@ impl Meta {
                 path,
                 db,
                 runs,
+                index: RunIndex::default(),
                 open: Mutex::default(),
             }),
         };
@@ -137,6 +139,11 @@ impl Meta {
             ended += 1;
         }
         Ok(ended)
+    }
+
+    /// The runs in memory.
+    pub(crate) fn runs(&self) -> &RunIndex {
+        &self.inner.index
     }
 
     fn run_path(&self, run: RunId) -> PathBuf {

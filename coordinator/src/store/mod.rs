@@ -6,6 +6,11 @@
 //! Values stay below 7 KiB, metrics are stored by columns (DESIGN 7, reference measurements of sled).
 
 mod block;
+mod commit;
+mod control;
+mod health;
+mod index;
+pub(crate) mod keys;
 mod meta;
 mod open;
 mod parts;
@@ -13,6 +18,11 @@ mod read;
 mod run;
 mod writer;
 
+pub(crate) use commit::{Commit, CommitError, Guard, WRITES_MAX, Write};
+pub(crate) use control::{Control, DeleteError};
+pub(crate) use health::{FLUSH_BOUNDS_US, FlushHistogram, Refused, StorageHealth};
+pub(crate) use index::{RunCursor, RunIndex, RunPage, RunQuery, RunSort};
+pub(crate) use keys::Key;
 pub(crate) use meta::Meta;
 pub(crate) use read::{Header, Reader};
 pub(crate) use run::RunStore;

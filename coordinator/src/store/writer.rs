@@ -13,7 +13,7 @@ use shared::definition::Test;
 use shared::id::RunId;
 use shared::result::StatusMove;
 
-use super::{Meta, RunStore, StoreError};
+use super::{Control, Meta, RunStore, StoreError};
 use crate::core::run::Record;
 
 /// What the thread is asked to do.
@@ -31,6 +31,7 @@ pub(crate) enum Command {
 /// The sending end. The thread ends when the last one is dropped and the queue is empty.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    meta: Meta,
     commands: Option<SyncSender<Command>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,14 +43,21 @@ impl Writer {
         on_error: Box<dyn Fn(RunId, StoreError) + Send>,
     ) -> Result<Self, StoreError> {
         let (commands, queue) = sync_channel(QUEUE);
+        let kept = meta.clone();
         let thread = std::thread::Builder::new()
             .name("carillon-store".to_owned())
             .spawn(move || Thread::new(meta, on_error).run(&queue))
             .map_err(|_| StoreError::Gone)?;
         Ok(Self {
+            meta: kept,
             commands: Some(commands),
             thread: Some(thread),
         })
+    }
+
+    /// The handle of the control records.
+    pub(crate) fn control(&self) -> Control {
+        Control::new(self.meta.clone())
     }
 
     /// Appends a command; waits while the queue is full.
