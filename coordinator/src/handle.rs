@@ -10,16 +10,16 @@ use shared::api::{self, Balance, Checked, LedgerEntry, UpdateRun, Usage};
 use shared::bus::Bus;
 use shared::definition::Test;
 use shared::id::{EndpointIndex, OrganizationId, RunId};
-use shared::result::{LiveUpdate, RunResult};
+use shared::result::RunResult;
 use shared::wire::Trace;
 use thiserror::Error;
-use tokio::sync::broadcast;
 
-use crate::actor::{CoordinatorActor, Finished, Observe, Stop, Submit, Trouble};
+use crate::actor::{CoordinatorActor, Finished, Stop, Submit, Trouble};
 use crate::core::audit::AuditReport;
 use crate::core::plan::Plan;
 use crate::core::record::RunRecord;
 use crate::core::request::StartRequest;
+use crate::live::{Board, LiveStream, Shown, Update};
 use crate::result;
 use crate::store::{Meta, Reader, StoreError, Writer};
 
@@ -107,6 +107,7 @@ fn not_yet() -> RequestError {
 #[derive(Clone, Debug)]
 pub struct Handle {
     actor: Addr<CoordinatorActor>,
+    board: Arc<Board>,
     meta: Meta,
     version: Arc<str>,
 }
@@ -139,7 +140,8 @@ pub fn start(config: CoordinatorConfig, bus: Arc<dyn Bus>) -> Result<Handle, Sta
     )
     .map_err(storage)?;
     // Subscribed here, not on the arbiter: what a node says after this call is heard.
-    let coordinator = CoordinatorActor::new(bus, writer, config.plan, epoch);
+    let board = Arc::new(Board::default());
+    let coordinator = CoordinatorActor::new(bus, writer, config.plan, epoch, Arc::clone(&board));
     let arbiter = Arbiter::new();
     let actor = CoordinatorActor::start_in_arbiter(&arbiter.handle(), move |context| {
         let _ = address.set(context.address().downgrade());
@@ -147,6 +149,7 @@ pub fn start(config: CoordinatorConfig, bus: Arc<dyn Bus>) -> Result<Handle, Sta
     });
     Ok(Handle {
         actor,
+        board,
         meta,
         version: config.version.into(),
     })
@@ -218,9 +221,9 @@ impl Handle {
     }
 
     /// How a live run stands now; none where it has ended or is unknown. Never waits.
-    pub(crate) fn live(&self, run: RunId) -> Option<LiveUpdate> {
-        let _ = run;
-        None
+    pub(crate) fn live(&self, run: RunId) -> Option<Arc<Update>> {
+        let latest = self.board.get(run)?.latest()?;
+        (!latest.live.status.is_terminal()).then_some(latest)
     }
 
     /// The place of a run among those that wait for a start slot, from 1. Never waits.
@@ -276,27 +279,30 @@ impl Handle {
     }
 
     /// Watches a run of this coordinator: first how it stands now, then each change.
+    #[allow(
+        clippy::unused_async,
+        reason = "callers await it; nothing has to be asked any more"
+    )]
     pub async fn subscribe(&self, run: RunId) -> Result<LiveStream, RequestError> {
-        let shown = self
-            .actor
-            .send(Observe(run))
-            .await
-            .map_err(|_| RequestError::Gone)?
-            .ok_or(RequestError::UnknownRun(run))?;
-        let (current, updates) = shown.watch();
-        Ok(LiveStream {
-            current,
-            updates,
-            ended: false,
-            missed: 0,
-        })
+        let shown = self.board.get(run).ok_or(RequestError::UnknownRun(run))?;
+        Ok(LiveStream::new(&shown))
+    }
+
+    /// What watchers see of a run that is in memory.
+    pub(crate) fn shown(&self, run: RunId) -> Option<Arc<Shown>> {
+        self.board.get(run)
+    }
+
+    /// What watchers see of all runs in memory.
+    pub(crate) fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Waits for a run's end and everything of it being stored.
     pub async fn finished(&self, run: RunId) -> Result<(), RequestError> {
         let mut live = self.subscribe(run).await?;
         while live.next().await.is_some() {}
-        if !live.ended {
+        if !live.ended() {
             return Err(RequestError::Gone);
         }
         let stored = self
@@ -355,46 +361,5 @@ impl Handle {
         tokio::task::spawn_blocking(move || action(&meta))
             .await
             .map_err(|error| RequestError::Storage(format!("reading broke down: {error}")))?
-    }
-}
-
-/// A run's live updates.
-#[derive(Debug)]
-pub struct LiveStream {
-    current: Option<LiveUpdate>,
-    updates: broadcast::Receiver<LiveUpdate>,
-    ended: bool,
-    missed: u64,
-}
-
-impl LiveStream {
-    /// The next update: at once how the run stands, then one a second and one at each change of
-    /// status. None after the update with a terminal status.
-    pub async fn next(&mut self) -> Option<LiveUpdate> {
-        if self.ended {
-            return None;
-        }
-        let update = match self.current.take() {
-            Some(update) => update,
-            None => self.wait().await?,
-        };
-        self.ended = update.status.is_terminal();
-        Some(update)
-    }
-
-    /// Updates that a slow reader missed.
-    #[must_use]
-    pub fn missed(&self) -> u64 {
-        self.missed
-    }
-
-    async fn wait(&mut self) -> Option<LiveUpdate> {
-        loop {
-            match self.updates.recv().await {
-                Ok(update) => return Some(update),
-                Err(broadcast::error::RecvError::Lagged(count)) => self.missed += count,
-                Err(broadcast::error::RecvError::Closed) => return None,
-            }
-        }
     }
 }

@@ -9,6 +9,7 @@ mod core;
 #[allow(dead_code)]
 mod failpoint;
 mod handle;
+mod live;
 #[allow(dead_code, unused_imports)] // until the routes are there
 mod objects;
 mod result;
@@ -18,6 +19,6 @@ mod testing;
 
 pub use core::plan::Plan;
 pub use handle::{
-    CoordinatorConfig, Handle, LiveStream, RequestError, STARTS_AT_ONCE, StartError, StopReason,
-    start,
+    CoordinatorConfig, Handle, RequestError, STARTS_AT_ONCE, StartError, StopReason, start,
 };
+pub use live::LiveStream;

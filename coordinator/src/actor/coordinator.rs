@@ -1,21 +1,20 @@
 //! The actor itself: the bus in, the cores, the writer and the bus out.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, StreamHandler, WeakAddr};
 use futures_util::stream;
 use shared::bus::{Bus, BusMessage, REPORTS_CAPACITY, Subscription};
 use shared::id::{NodeId, RunId};
-use shared::result::LiveUpdate;
-use shared::wire::{Desired, REPORTS, Report, command_subject, decode, encode};
-use tokio::sync::broadcast;
+use shared::wire::{Desired, DesiredState, REPORTS, Report, command_subject, decode, encode};
 
 use crate::core::Now;
 use crate::core::nodes::Nodes;
 use crate::core::plan::{Plan, Usage};
-use crate::core::run::{Input, Output, Run, World};
+use crate::core::run::{Input, Output, Record, Run, World};
+use crate::live::{Board, Shown};
 use crate::store::{Command, Writer};
 
 /// Decides through its cores what happens to every run.
@@ -26,6 +25,8 @@ pub(crate) struct CoordinatorActor {
     pub(super) epoch: u64,
     pub(super) nodes: Nodes,
     pub(super) runs: BTreeMap<RunId, LiveRun>,
+    /// The same runs, for those who watch.
+    pub(super) board: Arc<Board>,
     reports: Option<Subscription>,
     overflow: Overflow,
     unreadable: u64,
@@ -35,14 +36,6 @@ pub(crate) struct CoordinatorActor {
 pub(super) struct LiveRun {
     pub(super) core: Run,
     pub(super) shown: Arc<Shown>,
-}
-
-/// What watchers see. The writer's thread sets it, so nothing is shown before it is stored.
-#[derive(Debug)]
-pub(crate) struct Shown {
-    /// How the run stands, for those who come later; none before the first move is stored.
-    latest: Mutex<Option<LiveUpdate>>,
-    updates: broadcast::Sender<LiveUpdate>,
 }
 
 /// Reports that the full queue refused, as seen so far.
@@ -55,7 +48,13 @@ struct Overflow {
 
 impl CoordinatorActor {
     /// Subscribes at once, so that no report between this and the actor's start is lost.
-    pub(crate) fn new(bus: Arc<dyn Bus>, writer: Writer, plan: Plan, epoch: u64) -> Self {
+    pub(crate) fn new(
+        bus: Arc<dyn Bus>,
+        writer: Writer,
+        plan: Plan,
+        epoch: u64,
+        board: Arc<Board>,
+    ) -> Self {
         let reports = bus.subscribe(REPORTS, REPORTS_CAPACITY);
         Self {
             bus,
@@ -64,6 +63,7 @@ impl CoordinatorActor {
             epoch,
             nodes: Nodes::default(),
             runs: BTreeMap::new(),
+            board,
             reports: Some(reports),
             overflow: Overflow::default(),
             unreadable: 0,
@@ -102,6 +102,7 @@ impl CoordinatorActor {
             return;
         };
         while let Some(output) = live.core.poll() {
+            enroll(&live.shown, &output);
             let command = match output {
                 Output::Move(step) => {
                     tracing::info!(%run, status = %step.status, reason = %step.reason, "{}", step.sentence);
@@ -183,29 +184,8 @@ impl CoordinatorActor {
                 return;
             };
             self.runs.remove(&ended);
+            self.board.remove(ended);
         }
-    }
-}
-
-impl Shown {
-    pub(super) fn new() -> Self {
-        Self {
-            latest: Mutex::default(),
-            updates: broadcast::Sender::new(UPDATES_KEPT),
-        }
-    }
-
-    /// How the run stands now, and each update after that; none twice, none left out between.
-    pub(crate) fn watch(&self) -> (Option<LiveUpdate>, broadcast::Receiver<LiveUpdate>) {
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        (latest.clone(), self.updates.subscribe())
-    }
-
-    fn show(&self, update: LiveUpdate) {
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        // No receiver is no error: a run may go unwatched.
-        let _ = self.updates.send(update.clone());
-        *latest = Some(update);
     }
 }
 
@@ -265,6 +245,21 @@ impl Handler<Trouble> for CoordinatorActor {
     }
 }
 
+/// Keeps the list of endpoints up with what the run takes in.
+fn enroll(shown: &Shown, output: &Output) {
+    match output {
+        Output::Send(node, desired) if desired.state == DesiredState::Prepared => {
+            let mut roster = shown.roster();
+            roster.recast(&desired.test);
+            roster.assign(node, &desired.shares);
+        }
+        Output::Store(Record::Frame(frame)) => shown.roster().frame(frame),
+        Output::Store(Record::Report(report)) => shown.roster().report(report),
+        Output::Store(Record::Trace(trace)) => shown.roster().trace(trace.endpoint),
+        Output::Send(..) | Output::Store(_) | Output::Move(_) | Output::Live(_) => {}
+    }
+}
+
 fn send(
     bus: &dyn Bus,
     address: &WeakAddr<CoordinatorActor>,
@@ -316,5 +311,3 @@ pub(super) fn now() -> Now {
 const WAKE_EVERY: Duration = Duration::from_millis(200);
 /// Runs in memory; those above it that have ended are only in storage.
 const RUNS_KEPT: usize = 64;
-/// Updates a slow watcher may be behind before it misses some: a minute.
-const UPDATES_KEPT: usize = 64;

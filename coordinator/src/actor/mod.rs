@@ -5,4 +5,4 @@ mod coordinator;
 mod requests;
 
 pub(crate) use coordinator::{CoordinatorActor, Trouble};
-pub(crate) use requests::{Finished, Observe, Stop, Submit};
+pub(crate) use requests::{Finished, Stop, Submit};

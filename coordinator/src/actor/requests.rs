@@ -7,8 +7,10 @@ use shared::definition::{Media, Test};
 use shared::id::RunId;
 use tokio::sync::oneshot;
 
-use super::coordinator::{CoordinatorActor, LiveRun, Shown, now};
+use super::coordinator::{CoordinatorActor, LiveRun, now};
+use crate::core::roster::Roster;
 use crate::core::run::{Frozen, Input, Run};
+use crate::live::Shown;
 use crate::store::Command;
 
 /// Submit a test as a new run.
@@ -31,11 +33,6 @@ pub(crate) struct Stop {
     pub(crate) interrupted: bool,
 }
 
-/// Watch a run.
-#[derive(Message)]
-#[rtype(result = "Option<Arc<Shown>>")]
-pub(crate) struct Observe(pub(crate) RunId);
-
 /// Wait until everything decided so far is stored.
 #[derive(Message)]
 #[rtype(result = "oneshot::Receiver<()>")]
@@ -53,6 +50,8 @@ impl Handler<Submit> for CoordinatorActor {
         }
         let missing_media = missing_media(&submit.test);
         self.push(Command::Create(id, Box::new(submit.test.clone())));
+        let shown = Arc::new(Shown::new(Roster::new(&submit.test)));
+        self.board.put(id, Arc::clone(&shown));
         let core = Run::new(
             now,
             Frozen {
@@ -63,7 +62,6 @@ impl Handler<Submit> for CoordinatorActor {
                 missing_media,
             },
         );
-        let shown = Arc::new(Shown::new());
         self.runs.insert(id, LiveRun { core, shown });
         let address = context.address().downgrade();
         self.perform(id, &address);
@@ -84,15 +82,6 @@ impl Handler<Stop> for CoordinatorActor {
         };
         self.drive(stop.run, input, &context.address().downgrade());
         known
-    }
-}
-
-impl Handler<Observe> for CoordinatorActor {
-    type Result = MessageResult<Observe>;
-
-    fn handle(&mut self, observe: Observe, _: &mut Self::Context) -> Self::Result {
-        let live = self.runs.get(&observe.0);
-        MessageResult(live.map(|live| Arc::clone(&live.shown)))
     }
 }
 

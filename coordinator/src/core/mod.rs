@@ -14,6 +14,7 @@ pub(crate) mod part;
 pub(crate) mod plan;
 pub(crate) mod record;
 pub(crate) mod request;
+pub(crate) mod roster;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod summary;
