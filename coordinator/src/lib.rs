@@ -9,6 +9,8 @@ mod core;
 #[allow(dead_code)]
 mod failpoint;
 mod handle;
+#[allow(dead_code)] // until the routes are there
+mod http;
 mod live;
 #[allow(dead_code, unused_imports)] // until the routes are there
 mod objects;
@@ -21,4 +23,5 @@ pub use core::plan::Plan;
 pub use handle::{
     CoordinatorConfig, Handle, RequestError, STARTS_AT_ONCE, StartError, StopReason, start,
 };
+pub use http::{HttpConfig, HttpServerHandle, ServeError, Service, TlsFiles, serve};
 pub use live::LiveStream;

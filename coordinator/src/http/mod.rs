@@ -1,0 +1,22 @@
+//! The HTTP API: the only place that knows actix-web. Decides nothing about runs, stores nothing.
+//!
+//! A request goes: `server` (connections, TLS, head time) → `manners` (request id, key, rate, log,
+//! problem documents) → a route (`Caller`, `Json`, `Query`) → `Objects` or the coordinator's handle.
+//! Every route has its OpenAPI entry, with the role that it needs as `x-role`.
+
+mod auth;
+mod body;
+mod config;
+mod depth;
+mod etag;
+mod manners;
+mod page;
+mod problem;
+mod routes;
+mod server;
+mod state;
+mod streams;
+
+pub use config::{HttpConfig, TlsFiles};
+pub use server::{HttpServerHandle, ServeError, serve};
+pub use state::Service;
