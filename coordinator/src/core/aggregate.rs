@@ -13,10 +13,10 @@ use shared::phase::Phase;
 use shared::result::{Counts, FailureRow, Part};
 use shared::wire::{EndpointReport, Frame, GeneratorSecond};
 
-use super::counts::{self, Role, percent, ratios};
+use super::counts::{self, Role};
 use super::failures::{Failures, place};
 use super::generator::{Generator, Traffic};
-use super::part::{CallTotals, Sketches};
+use super::part::{CallTotals, Sketches, part};
 use super::summary::AggregateSecond;
 
 /// Everything measured in one run so far. Bounded by endpoints, groups and metrics, not by time.
@@ -313,6 +313,24 @@ impl Aggregate {
         Some((closed, parts))
     }
 
+    /// The groups' seconds of what [`Self::poll_second`] just told; none where the only group is the
+    /// whole run.
+    pub(crate) fn group_seconds(
+        &self,
+        second: u32,
+        parts: &[Sketches],
+    ) -> Vec<(u16, AggregateSecond)> {
+        let groups = parts.get(1..).filter(|groups| groups.len() > 1);
+        (0u16..)
+            .zip(groups.unwrap_or_default())
+            .zip(&self.groups)
+            .map(|((index, sketches), group)| {
+                let phases = group.counts.phases;
+                (index, AggregateSecond::new(second, sketches, phases, None))
+            })
+            .collect()
+    }
+
     /// Takes an endpoint's report; false for a repeated or foreign one.
     pub(crate) fn report(&mut self, report: &EndpointReport) -> bool {
         let Some(state) = self.endpoints.get_mut(report.endpoint.index()) else {
@@ -417,45 +435,6 @@ impl OpenSecond {
             generator: None,
         }
     }
-}
-
-/// Packet figures come from the calls' own whole-call counts; where an endpoint made more calls than
-/// its report details, from the seconds' counters.
-fn part(name: &str, counts: &Counts, whole: &Sketches, calls: &CallTotals) -> Part {
-    use shared::metric::{RX_EXPECTED, RX_LOST, RX_PACKETS, TX_PACKETS};
-    let (sent, received, expected, lost) = if calls.cut {
-        let sum = |id| whole.get(id).map_or(0.0, shared::stat::Sketch::sum);
-        (
-            whole_number(sum(TX_PACKETS)),
-            whole_number(sum(RX_PACKETS)),
-            whole_number(sum(RX_EXPECTED)),
-            whole_number(sum(RX_LOST)),
-        )
-    } else {
-        (
-            calls.packets_sent,
-            calls.packets_received,
-            calls.packets_expected,
-            calls.packets_lost,
-        )
-    };
-    Part {
-        name: name.to_owned(),
-        counts: counts.clone(),
-        ratios: ratios(counts, calls),
-        metrics: whole.summaries(),
-        packets_sent: sent,
-        packets_received: received,
-        packets_lost: i64::try_from(lost).unwrap_or(i64::MAX),
-        loss_pct: percent(lost, expected),
-        mos_grounded: calls.mos_grounded,
-        codecs: calls.codecs.iter().cloned().collect(),
-    }
-}
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates; sums of counts
-fn whole_number(sum: f64) -> u64 {
-    sum.max(0.0).round() as u64
 }
 
 /// True where every column has a value for every row and every row an endpoint of the run.

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::metric::{self, CATALOGUE, MetricId};
 use shared::phase::Outcome;
-use shared::result::{Distribution, LivePart, MetricSummary};
+use shared::result::{Counts, Distribution, LivePart, MetricSummary, Part};
 use shared::stat::Sketch;
 use shared::wire::{CALLS_PER_ENDPOINT_MAX, CallReport, EndpointReport, MediaReport};
+
+use super::counts::{percent, ratios};
 
 /// One sketch for each metric that has a sample. Merging is exact in any order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -182,6 +184,45 @@ impl CallTotals {
             }
         }
     }
+}
+
+/// A part of a result. Packet figures come from the calls' own whole-call counts; where an endpoint made more calls than
+/// its report details, from the seconds' counters.
+pub(crate) fn part(name: &str, counts: &Counts, whole: &Sketches, calls: &CallTotals) -> Part {
+    use shared::metric::{RX_EXPECTED, RX_LOST, RX_PACKETS, TX_PACKETS};
+    let (sent, received, expected, lost) = if calls.cut {
+        let sum = |id| whole.get(id).map_or(0.0, shared::stat::Sketch::sum);
+        (
+            whole_number(sum(TX_PACKETS)),
+            whole_number(sum(RX_PACKETS)),
+            whole_number(sum(RX_EXPECTED)),
+            whole_number(sum(RX_LOST)),
+        )
+    } else {
+        (
+            calls.packets_sent,
+            calls.packets_received,
+            calls.packets_expected,
+            calls.packets_lost,
+        )
+    };
+    Part {
+        name: name.to_owned(),
+        counts: counts.clone(),
+        ratios: ratios(counts, calls),
+        metrics: whole.summaries(),
+        packets_sent: sent,
+        packets_received: received,
+        packets_lost: i64::try_from(lost).unwrap_or(i64::MAX),
+        loss_pct: percent(lost, expected),
+        mos_grounded: calls.mos_grounded,
+        codecs: calls.codecs.iter().cloned().collect(),
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates; sums of counts
+fn whole_number(sum: f64) -> u64 {
+    sum.max(0.0).round() as u64
 }
 
 /// Codec names listed for a part; this engine has four.

@@ -295,6 +295,9 @@ impl Run {
         while let Some((second, parts)) = self.aggregate.poll_second() {
             self.live.parts = parts.iter().map(super::part::Sketches::live).collect();
             self.live.generator = second.generator();
+            for (group, second) in self.aggregate.group_seconds(second.second, &parts) {
+                self.store(Record::GroupSecond(group, Box::new(second)));
+            }
             self.store(Record::Second(Box::new(second)));
             closed = true;
         }

@@ -6,6 +6,7 @@
 //! | `moves` | number u32 | a status move |
 //! | `blocks` | chunk u32, second u32, node u32, frame u32 | endpoint-seconds by column |
 //! | `seconds` | second u32 | the whole run's second |
+//! | `groups` | group u32, second u32 | a group's second; empty where a test has one group |
 //! | `reports` | endpoint u32 | an endpoint's end |
 //! | `traces` | endpoint u32 | its SIP messages |
 //! | `head` | `summary` | the whole run |
@@ -30,6 +31,7 @@ pub(crate) struct RunStore {
     pub(super) moves: sled::Tree,
     pub(super) blocks: sled::Tree,
     pub(super) seconds: sled::Tree,
+    pub(super) groups: sled::Tree,
     pub(super) reports: sled::Tree,
     pub(super) traces: sled::Tree,
 }
@@ -50,6 +52,7 @@ impl RunStore {
             moves: tree("moves")?,
             blocks: tree("blocks")?,
             seconds: tree("seconds")?,
+            groups: tree("groups")?,
             reports: tree("reports")?,
             traces: tree("traces")?,
             db,
@@ -97,6 +100,11 @@ impl RunStore {
                 "a second",
                 second,
             ),
+            Record::GroupSecond(group, second) => {
+                let mut key = u32::from(*group).to_be_bytes().to_vec();
+                key.extend_from_slice(&second.second.to_be_bytes());
+                self.put(&self.groups, &key, "a group's second", second)
+            }
             Record::Summary(summary) => self.put(&self.head, SUMMARY, "the summary", summary),
         }
     }

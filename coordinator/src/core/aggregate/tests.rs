@@ -253,3 +253,31 @@ fn calls_give_packets_codecs_and_groundedness() {
     assert!(!all.mos_grounded);
     assert_eq!((traffic.sent, traffic.received), (1_000, 960));
 }
+
+#[test]
+fn groups_have_seconds_of_their_own_where_there_are_several() {
+    let mut aggregate = aggregate(2, &["a"]);
+    let rows = [
+        (0, Phase::Incall, 4.0),
+        (1, Phase::Incall, 3.0),
+        (2, Phase::Ringing, 2.0),
+    ];
+    assert!(aggregate.frame(&frame("a", 0, 0, &rows)));
+    let (all, parts) = aggregate.poll_second().unwrap();
+    let groups = aggregate.group_seconds(all.second, &parts);
+    let figures: Vec<_> = groups
+        .iter()
+        .map(|(index, second)| {
+            let values = second.series().values;
+            (
+                *index,
+                values["mos.avg"],
+                values["call.established"],
+                values["phase.incall"],
+            )
+        })
+        .collect();
+    assert_eq!(figures, [(0, 3.5, 2.0, 2.0), (1, 2.0, 1.0, 0.0)]);
+    let one = parts.get(..2).unwrap();
+    assert_eq!(aggregate.group_seconds(0, one), []);
+}

@@ -53,6 +53,8 @@ pub(crate) enum Record {
     Trace(Box<Trace>),
     /// The whole run's second.
     Second(Box<AggregateSecond>),
+    /// A group's second, by the group's position; only where a test has several groups.
+    GroupSecond(u16, Box<AggregateSecond>),
     /// The whole run.
     Summary(Box<Summary>),
 }
