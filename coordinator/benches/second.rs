@@ -182,6 +182,8 @@ fn test() -> Test {
             plc: true,
             dscp_rtp: 46,
             dscp_sip: 24,
+            region: None,
+            nodes: Vec::new(),
         }],
         thresholds: Vec::new(),
         allow_targets: Vec::new(),

@@ -3,10 +3,14 @@
 use shared::definition::{
     Account, Codec, Group, Media, Playout, Registrar, SocketMode, Target, Test, Transport,
 };
-use shared::id::{EndpointIndex, GroupIndex, NodeId, RunId};
+use shared::id::{
+    EndpointIndex, GroupIndex, KeyId, NodeId, OrganizationId, ProjectId, RunId, TestId,
+};
 use shared::phase::{Outcome, Phase};
 use shared::units::Millis;
 use shared::wire::{EndpointReport, Frame, NodeStatus};
+
+use crate::core::record::RunRecord;
 
 /// A node with plenty of everything.
 pub(crate) fn node(name: &str) -> NodeStatus {
@@ -52,6 +56,8 @@ pub(crate) fn group(name: &str, count: u32, target: Target) -> Group {
         plc: true,
         dscp_rtp: 46,
         dscp_sip: 24,
+        region: None,
+        nodes: Vec::new(),
     }
 }
 
@@ -136,5 +142,39 @@ pub(crate) fn frame(sequence: u64, second: u32) -> Frame {
         phases: Vec::new(),
         columns: Vec::new(),
         generator: None,
+    }
+}
+
+/// The record of a run that was just submitted.
+pub(crate) fn record(id: RunId) -> RunRecord {
+    RunRecord {
+        id,
+        organization: OrganizationId(1),
+        project: ProjectId(2),
+        test: TestId(3),
+        test_revision: 1,
+        test_name: "pairs".to_owned(),
+        label: String::new(),
+        pinned: false,
+        rerun_of: None,
+        started_by: KeyId(4),
+        history: Vec::new(),
+        problems: Vec::new(),
+        endpoints: 2,
+        duration_ms: 30_000,
+        created_unix_ms: 1_000,
+        began_unix_ms: None,
+        ended_unix_ms: None,
+        elapsed_ms: 0,
+        counts: None,
+        verdict: None,
+        headline: None,
+        thresholds: Vec::new(),
+        accepted: false,
+        reserved_endpoint_ms: 0,
+        used_endpoint_ms: None,
+        settled: false,
+        frozen: [0; 32],
+        revision: 1,
     }
 }

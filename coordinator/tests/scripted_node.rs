@@ -222,6 +222,8 @@ fn group(name: &str, count: u32, target: Target) -> Group {
         plc: true,
         dscp_rtp: 46,
         dscp_sip: 24,
+        region: None,
+        nodes: Vec::new(),
     }
 }
 

@@ -2,16 +2,20 @@
 //!
 //! Time comes in as [`Now`]; what is to be done comes out as [`run::Output`].
 
+pub(crate) mod accounts;
 pub(crate) mod aggregate;
 pub(crate) mod allocate;
 pub(crate) mod audit;
 pub(crate) mod counts;
 pub(crate) mod failures;
 pub(crate) mod generator;
+pub(crate) mod ledger;
+pub(crate) mod limits;
 pub(crate) mod nodes;
 pub(crate) mod outcome;
 pub(crate) mod part;
 pub(crate) mod plan;
+pub(crate) mod queue;
 pub(crate) mod record;
 pub(crate) mod request;
 pub(crate) mod roster;

@@ -196,6 +196,8 @@ mod tests {
             plc: true,
             dscp_rtp: 46,
             dscp_sip: 24,
+            region: None,
+            nodes: Vec::new(),
         }
     }
 

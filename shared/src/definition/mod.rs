@@ -11,6 +11,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::NodeId;
 use crate::units::Millis;
 
 /// A saved configuration. It never runs by itself.
@@ -264,6 +265,10 @@ pub struct Group {
     pub dscp_rtp: u8,
     /// DSCP of SIP packets, 0–63.
     pub dscp_sip: u8,
+    /// Only nodes of this region; none: of any.
+    pub region: Option<String>,
+    /// Only these nodes; empty: any.
+    pub nodes: Vec<NodeId>,
 }
 
 /// `metric.aggregate op value`: `mos.p5 >= 3.8`, `call_success >= 99.5%`.

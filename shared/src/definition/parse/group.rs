@@ -7,7 +7,7 @@ use super::super::{Group, Target, Transport};
 use super::accounts::{self, AccountsDraft};
 use super::section::{Given, Named, Section};
 use super::target::{self, TargetDraft};
-use super::{ReadFile, media, registrar};
+use super::{ReadFile, media, placement, registrar};
 use crate::units::Millis;
 
 /// A group whose names are not looked up yet, with the places that cross checks point at.
@@ -84,6 +84,8 @@ pub(super) fn read(
         plc: s.flag("plc", mistakes).unwrap_or(true),
         dscp_rtp: media::dscp(s, "dscp_rtp", media::DSCP_RTP_DEFAULT, mistakes),
         dscp_sip: media::dscp(s, "dscp_sip", media::DSCP_SIP_DEFAULT, mistakes),
+        region: placement::region(s, mistakes),
+        nodes: placement::nodes(s, mistakes),
     };
     let spot = Spot {
         at: section.spot().at,

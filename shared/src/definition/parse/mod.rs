@@ -11,6 +11,7 @@ mod csv;
 mod group;
 mod media;
 mod nearest;
+mod placement;
 mod registrar;
 mod section;
 mod target;
