@@ -3,7 +3,7 @@
 //! Made for a thousand readers: an update is built once and shared, put into JSON at most once, and
 //! kept in one small ring for all readers of a run. Nobody has a queue of his own, so a reader that
 //! does not keep up costs nothing; he misses updates and is told how many. Reading never waits for
-//! the coordinator's mailbox.
+//! the coordinator's mailbox. Lists of endpoints of runs that ended stay in a cache of bounded size.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -39,7 +39,8 @@ pub(crate) struct Shown {
     /// How the run stands, for those who come later; none before the first move is stored.
     latest: Mutex<Option<Arc<Update>>>,
     updates: broadcast::Sender<Arc<Update>>,
-    roster: Mutex<Roster>,
+    /// None once the run has ended and its list went into the cache.
+    roster: Mutex<Option<Roster>>,
 }
 
 impl Shown {
@@ -48,7 +49,7 @@ impl Shown {
         Self {
             latest: Mutex::default(),
             updates: broadcast::Sender::new(UPDATES_KEPT),
-            roster: Mutex::new(roster),
+            roster: Mutex::new(Some(roster)),
         }
     }
 
@@ -77,9 +78,10 @@ impl Shown {
         let _ = self.updates.send(update);
     }
 
-    /// Its endpoints, for as short as possible: the coordinator waits for the same lock.
-    pub(crate) fn roster(&self) -> MutexGuard<'_, Roster> {
-        lock(&self.roster)
+    /// Reads or changes the list of its endpoints; none once the run has ended. `action` has to be
+    /// short: the coordinator waits for the same lock.
+    pub(crate) fn with_roster<T>(&self, action: impl FnOnce(&mut Roster) -> T) -> Option<T> {
+        lock(&self.roster).as_mut().map(action)
     }
 }
 
@@ -87,6 +89,15 @@ impl Shown {
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     runs: RwLock<BTreeMap<RunId, Arc<Shown>>>,
+    rosters: Mutex<Rosters>,
+}
+
+/// Lists of endpoints of runs that ended.
+#[derive(Debug, Default)]
+struct Rosters {
+    /// With the time of its last use.
+    kept: BTreeMap<RunId, (u64, Arc<Roster>)>,
+    clock: u64,
 }
 
 impl Board {
@@ -106,6 +117,47 @@ impl Board {
     pub(crate) fn get(&self, run: RunId) -> Option<Arc<Shown>> {
         let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
         runs.get(&run).cloned()
+    }
+
+    /// A run has ended: its list of endpoints will not change any more.
+    pub(crate) fn retire(&self, run: RunId) {
+        let Some(shown) = self.get(run) else {
+            return;
+        };
+        // Held until it is in the cache, so that nobody finds it in neither.
+        let mut roster = lock(&shown.roster);
+        if let Some(roster) = roster.take() {
+            self.keep_roster(run, Arc::new(roster));
+        }
+    }
+
+    /// Keeps a list of endpoints for the next who asks, in the place of those not asked for longest.
+    pub(crate) fn keep_roster(&self, run: RunId, roster: Arc<Roster>) {
+        let mut rosters = lock(&self.rosters);
+        rosters.kept.remove(&run);
+        let mut rows: usize = rosters.kept.values().map(|(_, kept)| kept.len()).sum();
+        while rows.saturating_add(roster.len()) > ROWS_CACHED_MAX {
+            let oldest = rosters.kept.iter().min_by_key(|(_, (used, _))| *used);
+            let Some(oldest) = oldest.map(|(run, _)| *run) else {
+                break;
+            };
+            if let Some((_, gone)) = rosters.kept.remove(&oldest) {
+                rows -= gone.len();
+            }
+        }
+        rosters.clock += 1;
+        let now = rosters.clock;
+        rosters.kept.insert(run, (now, roster));
+    }
+
+    /// The list of endpoints of a run that ended, where it is in the cache.
+    pub(crate) fn kept_roster(&self, run: RunId) -> Option<Arc<Roster>> {
+        let mut rosters = lock(&self.rosters);
+        rosters.clock += 1;
+        let now = rosters.clock;
+        let (used, roster) = rosters.kept.get_mut(&run)?;
+        *used = now;
+        Some(Arc::clone(roster))
     }
 
     /// How each run stands that has been shown.
@@ -203,3 +255,8 @@ fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Updates of a run that are kept for all its readers: half a minute.
 const UPDATES_KEPT: usize = 32;
+/// Endpoints of ended runs in the cache, about 100 octets each; one larger run alone may exceed it.
+const ROWS_CACHED_MAX: usize = 400_000;
+
+#[cfg(test)]
+mod tests;

@@ -111,7 +111,14 @@ impl CoordinatorActor {
                 Output::Store(record) => Command::Record(run, record),
                 Output::Live(update) => {
                     let shown = Arc::clone(&live.shown);
-                    Command::Then(Box::new(move || shown.show(*update)))
+                    let board = Arc::clone(&self.board);
+                    Command::Then(Box::new(move || {
+                        let ended = update.status.is_terminal();
+                        shown.show(*update);
+                        if ended {
+                            board.retire(run);
+                        }
+                    }))
                 }
                 Output::Send(node, desired) => {
                     let bus = Arc::clone(&self.bus);
@@ -247,17 +254,17 @@ impl Handler<Trouble> for CoordinatorActor {
 
 /// Keeps the list of endpoints up with what the run takes in.
 fn enroll(shown: &Shown, output: &Output) {
-    match output {
+    // None: it has ended, and what comes late is not taken in either.
+    let _ = shown.with_roster(|roster| match output {
         Output::Send(node, desired) if desired.state == DesiredState::Prepared => {
-            let mut roster = shown.roster();
             roster.recast(&desired.test);
             roster.assign(node, &desired.shares);
         }
-        Output::Store(Record::Frame(frame)) => shown.roster().frame(frame),
-        Output::Store(Record::Report(report)) => shown.roster().report(report),
-        Output::Store(Record::Trace(trace)) => shown.roster().trace(trace.endpoint),
+        Output::Store(Record::Frame(frame)) => roster.frame(frame),
+        Output::Store(Record::Report(report)) => roster.report(report),
+        Output::Store(Record::Trace(trace)) => roster.trace(trace.endpoint),
         Output::Send(..) | Output::Store(_) | Output::Move(_) | Output::Live(_) => {}
-    }
+    });
 }
 
 fn send(

@@ -109,6 +109,36 @@ impl Block {
         Some((endpoints, &self.phases, columns))
     }
 
+    /// One endpoint's phase and values; none where it has no row here, or the planes do not fit.
+    pub(super) fn row(&self, endpoint: EndpointIndex) -> Option<(Phase, Vec<(MetricId, f32)>)> {
+        let rows = self.steps.len();
+        if self.planes.len() != self.metrics.len() * rows * 4 {
+            return None;
+        }
+        let mut number = 0u32;
+        let row = self.steps.iter().position(|step| {
+            number = number.saturating_add(*step);
+            number == endpoint.0
+        })?;
+        let values = self
+            .metrics
+            .iter()
+            .enumerate()
+            .map(|(column, metric)| (*metric, self.value(column, row)))
+            .filter(|(_, value)| value.is_finite())
+            .collect();
+        Some((*self.phases.get(row)?, values))
+    }
+
+    /// Every endpoint here with its phase.
+    pub(super) fn phases(&self) -> impl Iterator<Item = (EndpointIndex, Phase)> {
+        let numbers = self.steps.iter().scan(0u32, |number, step| {
+            *number = number.saturating_add(*step);
+            Some(EndpointIndex(*number))
+        });
+        numbers.zip(self.phases.iter().copied())
+    }
+
     fn value(&self, column: usize, row: usize) -> f32 {
         let rows = self.steps.len();
         let mut octets = [0; 4];
@@ -158,8 +188,17 @@ mod tests {
             for (chunk, block) in blocks(&frame) {
                 let (endpoints, phases, columns) = block.read().unwrap();
                 assert!(phases.iter().all(|phase| *phase == Phase::Incall));
+                assert!(
+                    block
+                        .phases()
+                        .map(|(endpoint, _)| endpoint)
+                        .eq(endpoints.clone())
+                );
                 for (row, endpoint) in endpoints.iter().enumerate() {
                     assert_eq!(endpoint.0 / CHUNK, chunk);
+                    let present = columns.iter().filter(|c| c.values[row].is_finite());
+                    let present: Vec<_> = present.map(|c| (c.metric, c.values[row])).collect();
+                    assert_eq!(block.row(*endpoint), Some((Phase::Incall, present)));
                     let bits = columns.iter().map(|c| c.values[row].to_bits()).collect();
                     back.push((*endpoint, bits));
                 }

@@ -13,6 +13,7 @@ mod index;
 pub(crate) mod keys;
 mod meta;
 mod open;
+mod pages;
 mod parts;
 mod read;
 mod run;
@@ -24,6 +25,7 @@ pub(crate) use health::{FLUSH_BOUNDS_US, FlushHistogram, Refused, StorageHealth}
 pub(crate) use index::{RunCursor, RunIndex, RunPage, RunQuery, RunSort};
 pub(crate) use keys::Key;
 pub(crate) use meta::Meta;
+pub(crate) use pages::{Series, Window};
 pub(crate) use read::{Header, Reader};
 pub(crate) use run::RunStore;
 pub(crate) use writer::{Command, Writer};

@@ -73,7 +73,25 @@ pub(super) fn scan<T: DeserializeOwned>(
     prefix: &[u8],
     what: &'static str,
 ) -> impl Iterator<Item = Result<(Vec<u8>, T), StoreError>> + use<T> {
-    let mut parts = tree.scan_prefix(prefix).peekable();
+    joined(tree.scan_prefix(prefix), what)
+}
+
+/// Reads all records whose keys lie from `from` up to, but without, `to`; else as [`scan`].
+pub(super) fn range<T: DeserializeOwned>(
+    tree: &sled::Tree,
+    from: &[u8],
+    to: &[u8],
+    what: &'static str,
+) -> impl Iterator<Item = Result<(Vec<u8>, T), StoreError>> + use<T> {
+    // A range that is turned around is empty, where sled would panic.
+    joined(tree.range(from..to.max(from)), what)
+}
+
+fn joined<T: DeserializeOwned>(
+    parts: sled::Iter,
+    what: &'static str,
+) -> impl Iterator<Item = Result<(Vec<u8>, T), StoreError>> + use<T> {
+    let mut parts = parts.peekable();
     std::iter::from_fn(move || {
         let (place, first) = match parts.next()? {
             Ok(part) => part,

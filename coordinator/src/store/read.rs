@@ -19,7 +19,7 @@ use crate::core::summary::{AggregateSecond, Summary};
 /// A run for reading.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
-    store: Arc<RunStore>,
+    pub(super) store: Arc<RunStore>,
 }
 
 /// What every result begins with.
@@ -162,7 +162,7 @@ fn add_block(
 }
 
 /// The double that prints as the float does: 4.41, not 4.409999847412109.
-fn shortest(value: f32) -> f64 {
+pub(super) fn shortest(value: f32) -> f64 {
     value
         .to_string()
         .parse()
@@ -170,7 +170,7 @@ fn shortest(value: f32) -> f64 {
 }
 
 /// A node may send an endpoint's second in two frames (its first and its last part): one row.
-fn merge_same_seconds(rows: &mut Vec<SeriesSecond>) {
+pub(super) fn merge_same_seconds(rows: &mut Vec<SeriesSecond>) {
     rows.sort_by_key(|row| row.second);
     rows.dedup_by(|later, earlier| {
         let same = later.second == earlier.second;

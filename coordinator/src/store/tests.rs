@@ -214,3 +214,72 @@ fn a_directory_that_cannot_be_made_is_told_with_its_path() {
     assert!(error.contains(&*directory.0.to_string_lossy()), "{error}");
     fs::remove_file(&directory.0).unwrap();
 }
+
+fn window(from: u32, to: u32, limit: u32) -> Window {
+    Window { from, to, limit }
+}
+
+#[test]
+fn an_endpoints_seconds_come_in_pages_that_join() {
+    let directory = Directory::new();
+    let (meta, _) = Meta::open(&directory.0).unwrap();
+    let _writer = write(&meta, RunStatus::Completed);
+    let reader = Reader::open(&meta, RUN).unwrap();
+    let whole = reader.series(300..301).unwrap().remove(&300).unwrap();
+    let mut joined = Vec::new();
+    let mut from = Some(0);
+    while let Some(start) = from {
+        let page = reader
+            .seconds_of_endpoint(EndpointIndex(300), &[], window(start, u32::MAX, 3))
+            .unwrap();
+        assert!(page.rows.len() <= 3);
+        joined.extend(page.rows);
+        from = page.next_from;
+    }
+    assert_eq!(joined, whole);
+    let cut = |metrics: &[metric::MetricId], window| {
+        let page = reader.seconds_of_endpoint(EndpointIndex(300), metrics, window);
+        page.unwrap()
+    };
+    let some = cut(&[metric::JITTER], window(2, 4, 100));
+    assert_eq!((some.rows.as_slice(), some.next_from), (&whole[2..4], None));
+    let none = cut(&[metric::MOS], window(2, 4, 1));
+    assert_eq!((none.rows[0].values.len(), none.next_from), (0, Some(3)));
+    assert_eq!(cut(&[], window(9, 2, 1)), Series::default());
+    assert_eq!(cut(&[], window(50, 60, 1)), Series::default());
+    let foreign = reader.seconds_of_endpoint(EndpointIndex(600), &[], window(0, 5, 9));
+    assert_eq!(foreign.unwrap(), Series::default());
+}
+
+#[test]
+fn a_stored_run_lists_its_endpoints_also_those_that_never_told_their_end() {
+    let directory = Directory::new();
+    let (meta, _) = Meta::open(&directory.0).unwrap();
+    let writer = write(&meta, RunStatus::Stopping);
+    let trace = shared::wire::Trace {
+        run: RUN,
+        endpoint: EndpointIndex(3),
+        dropped: 0,
+        messages: Vec::new(),
+    };
+    let trace = Record::Trace(Box::new(trace));
+    writer.push(Command::Record(RUN, trace)).unwrap();
+    wait(&writer);
+    let rows = Reader::open(&meta, RUN)
+        .unwrap()
+        .roster()
+        .unwrap()
+        .snapshot();
+    let ended = rows.row(599).unwrap();
+    assert_eq!(
+        (ended.phase, ended.outcome),
+        (Phase::Closed, Some(Outcome::Success))
+    );
+    assert_eq!(
+        (ended.group.as_str(), ended.account.as_str()),
+        ("callees", "callees299")
+    );
+    let lost = rows.row(3).unwrap();
+    assert_eq!((lost.phase, lost.outcome), (Phase::Incall, None));
+    assert!(lost.has_trace && !ended.has_trace);
+}
