@@ -43,6 +43,12 @@ impl Api {
         }
     }
 
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// A request of any shape. A path that begins with `/` is taken as it is, any other lies below
     /// `/api/v1/`.
     #[must_use]

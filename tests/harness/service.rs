@@ -125,7 +125,20 @@ impl Service {
     /// Where it does not get ready, or still runs.
     pub fn start(&mut self) {
         self.launch();
-        until("the coordinator being ready", READY, || {
+        self.wait_until("/readyz");
+        assert!(!self.key.is_empty(), "no key was printed:\n{}", self.tail());
+    }
+
+    /// Waits until it answers, ready or not: for a start on a full disk.
+    ///
+    /// # Panics
+    /// Where it does not.
+    pub fn wait_until_alive(&mut self) {
+        self.wait_until("/healthz");
+    }
+
+    fn wait_until(&mut self, path: &str) {
+        until("the coordinator answering", READY, || {
             if let Some(status) = self.process_mut().ended() {
                 panic!("the coordinator ended ({status}):\n{}", self.tail());
             }
@@ -139,10 +152,9 @@ impl Service {
             if let Some(key) = whole.split_whitespace().find(|word| is_key(word)) {
                 self.key = key.to_owned();
             }
-            let ready = self.api().raw("GET", "/readyz").send();
+            let ready = self.api().raw("GET", path).send();
             ready.is_ok_and(|answer| answer.status == 200).then_some(())
         });
-        assert!(!self.key.is_empty(), "no key was printed:\n{}", self.tail());
     }
 
     /// Starts it and waits for nothing.
@@ -186,6 +198,16 @@ impl Service {
     pub fn kill(&mut self) {
         self.process_mut().signal("KILL");
         self.wait(Duration::from_secs(10));
+    }
+
+    /// Sets or removes a variable of the next starts.
+    pub fn set_environment(&mut self, name: &str, value: Option<&str>) {
+        self.setup.environment.retain(|(known, _)| known != name);
+        if let Some(value) = value {
+            self.setup
+                .environment
+                .push((name.to_owned(), value.to_owned()));
+        }
     }
 
     /// Asks it to end (SIGTERM) and waits for that.
