@@ -129,6 +129,24 @@ impl Service {
         assert!(!self.key.is_empty(), "no key was printed:\n{}", self.tail());
     }
 
+    /// Starts it where it may be killed before it is ready; false where it was.
+    ///
+    /// # Panics
+    /// Where it neither gets ready nor ends.
+    pub fn start_or_die(&mut self) -> bool {
+        self.launch();
+        until("the coordinator being ready, or its end", READY, || {
+            if self.process_mut().ended().is_some() {
+                return Some(false);
+            }
+            self.find_address()?;
+            let ready = self.api().raw("GET", "/readyz").send();
+            ready
+                .is_ok_and(|answer| answer.status == 200)
+                .then_some(true)
+        })
+    }
+
     /// Waits until it answers, ready or not: for a start on a full disk.
     ///
     /// # Panics
@@ -142,53 +160,25 @@ impl Service {
             if let Some(status) = self.process_mut().ended() {
                 panic!("the coordinator ended ({status}):\n{}", self.tail());
             }
-            let printed = self.printed();
-            // A line is whole once its end is there.
-            let whole = &printed[..printed.rfind('\n').map_or(0, |end| end + 1)];
-            let address = whole
-                .split_whitespace()
-                .find(|word| word.starts_with("http://") || word.starts_with("https://"))?;
-            self.address = address.trim_end_matches('/').to_owned();
-            if let Some(key) = whole.split_whitespace().find(|word| is_key(word)) {
-                self.key = key.to_owned();
-            }
+            self.find_address()?;
             let ready = self.api().raw("GET", path).send();
             ready.is_ok_and(|answer| answer.status == 200).then_some(())
         });
     }
 
-    /// Starts it and waits for nothing.
-    ///
-    /// # Panics
-    /// Where it still runs.
-    pub fn launch(&mut self) {
-        assert!(self.process.is_none(), "it runs already");
-        self.starts += 1;
-        let mut words = self.setup.under.iter();
-        let mut command = match words.next() {
-            None => Command::new(Carillon::binary()),
-            Some(program) => {
-                let mut command = Command::new(program);
-                command.args(words).arg(Carillon::binary());
-                command
-            }
-        };
-        command.arg("coordinator");
-        if let Some(text) = &self.setup.config {
-            let file = self.scratch.write("coordinator.toml", text);
-            command.arg("--config").arg(file);
+    /// The address, and at the first start the key, once they are printed.
+    fn find_address(&mut self) -> Option<()> {
+        let printed = self.printed();
+        // A line is whole once its end is there.
+        let whole = &printed[..printed.rfind('\n').map_or(0, |end| end + 1)];
+        let address = whole
+            .split_whitespace()
+            .find(|word| word.starts_with("http://") || word.starts_with("https://"))?;
+        self.address = address.trim_end_matches('/').to_owned();
+        if let Some(key) = whole.split_whitespace().find(|word| is_key(word)) {
+            self.key = key.to_owned();
         }
-        let bound = |argument: &String| argument.starts_with("--bind");
-        if !self.setup.arguments.iter().any(bound) {
-            command.args(["--bind", "127.0.0.1:0"]);
-        }
-        command.arg("--data-dir").arg(&self.data);
-        command.args(&self.setup.arguments);
-        command.env("NO_COLOR", "1");
-        command.envs(self.setup.environment.iter().cloned());
-        command.current_dir(self.scratch.path());
-        let name = format!("coordinator-{}", self.starts);
-        self.process = Some(Child::start_apart(&name, &mut command, &self.scratch));
+        Some(())
     }
 
     /// Ends it as a power cut would (SIGKILL), and waits for that.
