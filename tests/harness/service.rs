@@ -181,6 +181,40 @@ impl Service {
         Some(())
     }
 
+    /// Starts it and waits for nothing.
+    ///
+    /// # Panics
+    /// Where it still runs.
+    pub fn launch(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        self.starts += 1;
+        let mut words = self.setup.under.iter();
+        let mut command = match words.next() {
+            None => Command::new(Carillon::binary()),
+            Some(program) => {
+                let mut command = Command::new(program);
+                command.args(words).arg(Carillon::binary());
+                command
+            }
+        };
+        command.arg("coordinator");
+        if let Some(text) = &self.setup.config {
+            let file = self.scratch.write("coordinator.toml", text);
+            command.arg("--config").arg(file);
+        }
+        let bound = |argument: &String| argument.starts_with("--bind");
+        if !self.setup.arguments.iter().any(bound) {
+            command.args(["--bind", "127.0.0.1:0"]);
+        }
+        command.arg("--data-dir").arg(&self.data);
+        command.args(&self.setup.arguments);
+        command.env("NO_COLOR", "1");
+        command.envs(self.setup.environment.iter().cloned());
+        command.current_dir(self.scratch.path());
+        let name = format!("coordinator-{}", self.starts);
+        self.process = Some(Child::start_apart(&name, &mut command, &self.scratch));
+    }
+
     /// Ends it as a power cut would (SIGKILL), and waits for that.
     ///
     /// # Panics
