@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use shared::units::Millis;
 
+use crate::client::args::{
+    AccountsCommand, LoginArguments, ProjectsCommand, RunsArguments, StartArguments, StopArguments,
+    TestsArguments, WatchArguments,
+};
 use crate::lab_options::{FaultOption, parse_fault, parse_percent};
 
 /// Load-tests SIP platforms with real calls and tells what they sound like.
@@ -27,6 +31,30 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// A small built-in SIP registrar, proxy and media relay to test against (no production use).
     Lab(LabArguments),
+    /// Log in to a coordinator: checks an API key and keeps it for the commands below.
+    Login(LoginArguments),
+    /// The projects that the key sees.
+    Projects {
+        #[command(subcommand)]
+        command: Option<ProjectsCommand>,
+    },
+    /// The saved tests of a project.
+    Tests(TestsArguments),
+    /// Runs: those of now and all that were.
+    Runs(RunsArguments),
+    /// Start a run of a saved test, show it, and exit by its verdict; Ctrl-C stops it.
+    #[command(after_help = EXIT_CODES)]
+    Start(StartArguments),
+    /// Ask a run to stop.
+    Stop(StopArguments),
+    /// Show a run that lives and exit by its verdict; Ctrl-C leaves it alone.
+    #[command(after_help = EXIT_CODES)]
+    Watch(WatchArguments),
+    /// The SIP accounts of a registrar.
+    Accounts {
+        #[command(subcommand)]
+        command: AccountsCommand,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -12,7 +12,8 @@ use crate::cluster::{Cluster, TemporaryFolder};
 use crate::exit::Exit;
 use crate::run::cluster_config;
 use crate::screen::terminal::Screen;
-use crate::session::{Outputs, Session, say};
+use crate::session::{Outputs, Session};
+use crate::show::say;
 
 /// Starts the lab, runs the sample test against it, and says what to do next.
 pub(crate) fn run(arguments: &DemoArguments, screen: Screen) -> anyhow::Result<Exit> {

@@ -13,7 +13,7 @@ use crate::interrupt::Interrupts;
 use crate::lab_options::faults;
 use crate::screen::figure::{count, percent};
 use crate::screen::terminal::Screen;
-use crate::session::say;
+use crate::show::say;
 
 /// Starts the lab, shows what passes through it, and ends it in order.
 pub(crate) fn run(arguments: &LabArguments) -> anyhow::Result<Exit> {

@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod client;
 mod cluster;
 mod demo;
 mod exit;
@@ -15,6 +16,7 @@ mod lab_options;
 mod run;
 mod screen;
 mod session;
+mod show;
 mod summary;
 mod test_file;
 mod traces;
@@ -38,18 +40,24 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let screen = Screen::default();
     log_above(&screen);
-    let ended = match &arguments.command {
+    let ended = at_the_terminal(&arguments.command, &screen);
+    screen.clear();
+    let exit = ended.unwrap_or_else(|error| {
+        show::say(&format!("carillon: {error:#}"));
+        let told = error.downcast_ref::<client::ApiError>();
+        told.map_or(Exit::Failed, client::ApiError::exit)
+    });
+    exit.into()
+}
+
+fn at_the_terminal(command: &Command, screen: &Screen) -> anyhow::Result<Exit> {
+    match command {
         Command::Demo(demo) => demo::run(demo, screen.clone()),
         Command::Run(run) => run::run(run, screen.clone()),
         Command::Check(check) => Ok(check::run(check)),
         Command::Lab(lab) => lab::run(lab),
-    };
-    screen.clear();
-    let exit = ended.unwrap_or_else(|error| {
-        session::say(&format!("carillon: {error:#}"));
-        Exit::Failed
-    });
-    exit.into()
+        asking => client::run(asking, screen),
+    }
 }
 
 /// The log goes to standard error, above the live block; `CARILLON_LOG` sets what is told.

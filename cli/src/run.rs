@@ -7,7 +7,8 @@ use crate::args::{NodeArguments, RunArguments};
 use crate::cluster::{Cluster, ClusterConfig};
 use crate::exit::Exit;
 use crate::screen::terminal::Screen;
-use crate::session::{Outputs, Session, say};
+use crate::session::{Outputs, Session};
+use crate::show::say;
 use crate::test_file;
 
 /// Runs the file's test in this process.

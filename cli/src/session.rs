@@ -4,25 +4,21 @@
 //! the test comes from.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use coordinator::{Handle, LiveStream, StopReason};
 use shared::definition::Test;
 use shared::id::RunId;
-use shared::result::{LiveUpdate, RunResult};
+use shared::result::RunResult;
 
 use crate::args::OutputArguments;
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
 use crate::junit;
-use crate::screen::Ink;
-use crate::screen::live::LiveView;
-use crate::screen::plain::{PlainView, new_failures};
 use crate::screen::terminal::Screen;
-use crate::summary::{self, Page};
+use crate::show::{Printing, REDRAW_EVERY, Show, print};
 use crate::traces;
 
 /// What a session shows and writes.
@@ -47,7 +43,7 @@ impl Session<'_> {
             .subscribe(run)
             .await
             .context("cannot watch the run")?;
-        let mut show = Show::new(&self, &name);
+        let mut show = Show::new(self.quiet, &self.screen, &name);
         follow(handle, run, stream, &mut interrupts, &mut show).await?;
         handle
             .finished(run)
@@ -59,44 +55,14 @@ impl Session<'_> {
             .await
             .context("cannot read the result")?;
         self.outputs.write(handle, run, &result).await?;
-        self.print(&result)?;
-        Ok(Exit::from(result.verdict))
-    }
-
-    fn print(&self, result: &RunResult) -> anyhow::Result<()> {
         // The JSON on standard output must stay JSON.
-        let to_stderr = self.outputs.json_on_stdout;
-        let terminal = if to_stderr {
-            io::stderr().is_terminal()
-        } else {
-            io::stdout().is_terminal()
+        let printing = Printing {
+            kept_in: self.kept_in,
+            quiet: self.quiet,
+            to_stderr: self.outputs.json_on_stdout,
         };
-        let width = if terminal {
-            Screen::size().0
-        } else {
-            WIDTH_UNKNOWN
-        };
-        let page = Page {
-            ink: Ink::for_stream(terminal),
-            width,
-            data_dir: self.kept_in,
-        };
-        let lines = if self.quiet {
-            summary::verdict(result, page)
-        } else {
-            summary::lines(result, page)
-        };
-        let text = lines.join("\n") + "\n";
-        let printed = if to_stderr {
-            io::stderr().lock().write_all(text.as_bytes())
-        } else {
-            io::stdout().lock().write_all(text.as_bytes())
-        };
-        match printed {
-            // The reader of a pipe may have seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.context("cannot print the summary"),
-        }
+        print(&result, printing)?;
+        Ok(Exit::from(result.verdict))
     }
 }
 
@@ -122,85 +88,6 @@ async fn follow(
             }
         }
     }
-}
-
-/// How progress is shown.
-enum Show {
-    Live {
-        view: Box<LiveView>,
-        screen: Screen,
-        ink: Ink,
-    },
-    Plain(PlainView),
-    Quiet,
-}
-
-impl Show {
-    fn new(session: &Session<'_>, name: &str) -> Self {
-        let terminal = io::stderr().is_terminal();
-        let ink = Ink::for_stream(terminal);
-        if session.quiet {
-            Self::Quiet
-        } else if terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb") {
-            Self::Live {
-                view: Box::new(LiveView::new(ink, name)),
-                screen: session.screen.clone(),
-                ink,
-            }
-        } else {
-            Self::Plain(PlainView::new(ink))
-        }
-    }
-
-    fn update(&mut self, update: LiveUpdate) {
-        match self {
-            Self::Live { view, screen, ink } => {
-                let failures: Vec<String> = new_failures(*ink, &update).collect();
-                if !failures.is_empty() {
-                    let width = Screen::size().0;
-                    let cut = failures
-                        .iter()
-                        .map(|line| console::truncate_str(line, width, "…"));
-                    screen.above(&cut.collect::<Vec<_>>().join("\n"));
-                }
-                view.update(Instant::now(), update);
-            }
-            Self::Plain(view) => {
-                for line in view.update(Instant::now(), &update) {
-                    say(&line);
-                }
-            }
-            Self::Quiet => {}
-        }
-        self.tick();
-    }
-
-    fn tick(&mut self) {
-        if let Self::Live { view, screen, .. } = self {
-            let (columns, rows) = Screen::size();
-            screen.draw(view.lines(Instant::now(), columns, rows));
-        }
-    }
-
-    fn stopping(&mut self) {
-        let note = "stopping: calls are ended, registrations removed; Ctrl-C again leaves at once";
-        match self {
-            Self::Live { view, .. } => view.note(note),
-            Self::Plain(_) | Self::Quiet => say(note),
-        }
-        self.tick();
-    }
-
-    fn end(&mut self) {
-        if let Self::Live { screen, .. } = self {
-            screen.clear();
-        }
-    }
-}
-
-/// A line to standard error; one that nobody reads is no reason to end a run.
-pub(crate) fn say(line: &str) {
-    drop(writeln!(io::stderr().lock(), "{line}"));
 }
 
 /// The files that were asked for. They are made before the run, so that a wrong path is told at
@@ -269,8 +156,4 @@ impl Outputs {
     }
 }
 
-/// Four times a second: the bar moves evenly, the terminal has nothing to do.
-const REDRAW_EVERY: Duration = Duration::from_millis(250);
-/// Lines of a summary that goes to a file.
-const WIDTH_UNKNOWN: usize = 100;
 const JSON_BUFFER: usize = 1 << 20;

@@ -5,7 +5,7 @@ mod mistake;
 mod parse;
 
 pub use mistake::Mistake;
-pub use parse::{ReadFile, parse};
+pub use parse::{ReadFile, nearest, parse};
 
 use std::net::IpAddr;
 

@@ -1,6 +1,7 @@
 //! `allow_targets = ["10.0.0.0/8"]`: destinations besides loopback that may be sent to.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use super::super::Network;
 use super::super::mistake::Mistakes;
@@ -15,12 +16,21 @@ pub(super) fn read(root: &mut Section<'_, '_>, mistakes: &mut Mistakes<'_>) -> V
         .texts("[\"10.0.0.0/8\"]", mistakes)
         .unwrap_or_default()
     {
-        match network(text.value) {
+        match text.value.parse() {
             Ok(network) => networks.push(network),
             Err(message) => mistakes.add(&text.spot, message),
         }
     }
     networks
+}
+
+impl FromStr for Network {
+    /// A sentence that says what would be right.
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        network(text)
+    }
 }
 
 fn network(text: &str) -> Result<Network, String> {

@@ -22,6 +22,8 @@ use std::io;
 
 use toml::de::DeTable;
 
+pub use self::nearest::nearest;
+
 use self::check::Parts;
 use self::group::GroupDraft;
 use self::registrar::RegistrarDraft;

@@ -2,8 +2,9 @@
 
 /// The candidate that `word` most likely was meant to be, if one is near enough.
 ///
-/// Bounds: O(candidates × length²); words longer than [`WORD_MAX`] have no nearest.
-pub(super) fn nearest<'c>(
+/// Bounds: O(candidates × length²); words longer than 64 octets have no nearest.
+#[must_use]
+pub fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
