@@ -101,10 +101,9 @@ impl Commit {
         self
     }
 
-    /// Deletes a run's record; the index forgets it after the flush. Its directory stays: see
-    /// `Control::delete_run`.
+    /// Deletes a run's record; the index forgets it after the flush. Its directory stays.
     #[must_use]
-    pub(crate) fn delete_run(mut self, organization: OrganizationId, run: RunId) -> Self {
+    pub(super) fn delete_run(mut self, organization: OrganizationId, run: RunId) -> Self {
         self = self.delete(keys::run(organization, run));
         self.runs.push(RunChange::Delete(organization, run));
         self
@@ -129,6 +128,23 @@ impl Commit {
     pub(crate) fn expect_unchanged(mut self, key: Key, octets: Vec<u8>) -> Self {
         self.guards.push(Guard::Unchanged(key, octets));
         self
+    }
+
+    /// Runs whose records it changes.
+    pub(super) fn changed_runs(&self) -> impl Iterator<Item = RunId> {
+        self.runs.iter().map(|change| match change {
+            RunChange::Put(record) => record.id,
+            RunChange::Delete(_, run) => *run,
+        })
+    }
+
+    /// Octets of all records, for the room on the disk.
+    pub(super) fn octets(&self) -> u64 {
+        let octets = self.writes.iter().map(|write| match write {
+            Write::Put(key, octets) => key.len() + octets.len(),
+            Write::Delete(_) => 0,
+        });
+        octets.sum::<usize>() as u64
     }
 
     /// The end of a run, its settlement, or what makes room (a deletion): stored also on a full

@@ -5,7 +5,7 @@
 
 mod query;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(crate) use query::{RunCursor, RunPage, RunQuery, RunSort};
 

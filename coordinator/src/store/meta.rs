@@ -1,18 +1,29 @@
-//! The data directory: which runs there are, the start counter, and the runs that are open.
+//! The data folder: its lock, the control database, the runs in memory, and the run databases that
+//! are open. Readers go through here directly; only the storage thread writes.
+//!
+//! The control database can be opened anew while readers go on: after an error of the disk, sled
+//! refuses everything until then.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use serde::{Deserialize, Serialize};
 use shared::id::RunId;
-use shared::phase::RunStatus;
-use shared::result::StatusMove;
-use shared::wire::{decode, encode};
+use shared::wire::decode;
 
-use super::{RunIndex, RunStore, StoreError, database, open};
+use super::commit::RunChange;
+use super::health::Gauges;
+use super::keys::{self, SEQUENCE};
+use super::open::{self, Kind};
+use super::packed::{self, Unpacked};
+use super::space::{Probe, Space};
+use super::unflushed::Unflushed;
+use super::{RunIndex, RunStore, StoreError, database, remove};
 
-/// The data directory, locked for this process. Clones are the same one.
+/// The data folder, locked for this process. Clones are the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct Meta {
     inner: Arc<Inner>,
@@ -22,44 +33,210 @@ pub(crate) struct Meta {
 struct Inner {
     directory: PathBuf,
     path: PathBuf,
-    db: sled::Db,
-    runs: sled::Tree,
+    /// Held for the life of this value: the database itself may be closed and opened again.
+    _lock: File,
+    database: RwLock<Option<Database>>,
+    /// A reader met an error of the disk: the storage thread opens the database anew.
+    suspect: AtomicBool,
+    unflushed: Unflushed,
     index: RunIndex,
+    gauges: Arc<Gauges>,
+    space: Mutex<Space>,
     open: Mutex<BTreeMap<RunId, Arc<RunStore>>>,
 }
 
-/// A run in the list of runs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Listed {
-    status: RunStatus,
+/// The control database while it is open.
+#[derive(Debug)]
+struct Database {
+    db: sled::Db,
+    control: sled::Tree,
+    /// See `legacy`.
+    listed: sled::Tree,
+    /// The log, for what sled's flush leaves to the system: its length and the disk's cache.
+    log: File,
 }
 
 impl Meta {
-    /// Opens or makes a data directory, counts this start, and returns the count: the epoch.
+    /// Opens or makes a data folder, counts this start, and returns the count: the epoch.
     ///
-    /// Errors: [`StoreError::Locked`] where another coordinator has it open.
+    /// On a full disk the ballast is given up for it. Deletions that a crash interrupted are finished.
+    /// Errors: [`StoreError::Locked`] where another coordinator has it open, at once.
     pub(crate) fn open(directory: &Path) -> Result<(Self, u64), StoreError> {
+        Self::open_with(directory, None)
+    }
+
+    /// As [`Self::open`], with another way to ask for the free octets.
+    pub(super) fn open_with(
+        directory: &Path,
+        probe: Option<Probe>,
+    ) -> Result<(Self, u64), StoreError> {
+        let failed = |source| StoreError::Directory {
+            path: directory.to_owned(),
+            source,
+        };
+        fs::create_dir_all(directory).map_err(failed)?;
+        let lock = lock(directory)?;
+        let gauges = Arc::new(Gauges::default());
+        let mut space = Space::new(directory, Arc::clone(&gauges), probe);
         let path = directory.join("meta");
-        let db = open::open(&path)?;
-        let runs = db.open_tree("runs").map_err(database(&path))?;
-        let before = db.get(EPOCH).map_err(database(&path))?;
-        let epoch = before
-            .and_then(|octets| Some(u64::from_be_bytes(*octets.first_chunk()?)))
-            .map_or(1, |epoch| epoch.saturating_add(1));
-        db.insert(EPOCH, &epoch.to_be_bytes())
-            .map_err(database(&path))?;
-        db.flush().map_err(database(&path))?;
+        let (database, epoch, deleted) = match start(directory, &path, &gauges) {
+            Err(StoreError::Full) if space.free_for_start() => {
+                tracing::warn!("the disk is full: the ballast is given up to start");
+                start(directory, &path, &gauges)?
+            }
+            other => other?,
+        };
+        space.look();
         let meta = Self {
             inner: Arc::new(Inner {
                 directory: directory.to_owned(),
                 path,
-                db,
-                runs,
+                _lock: lock,
+                database: RwLock::new(Some(database)),
+                suspect: AtomicBool::new(false),
+                unflushed: Unflushed::default(),
                 index: RunIndex::default(),
+                gauges,
+                space: Mutex::new(space),
                 open: Mutex::default(),
             }),
         };
+        for path in deleted {
+            remove::in_background(path);
+        }
+        meta.fill_index()?;
         Ok((meta, epoch))
+    }
+
+    /// Reads every run's record into the index.
+    ///
+    /// Errors: the first record that cannot be read; a start without it would forget a run.
+    fn fill_index(&self) -> Result<(), StoreError> {
+        let records = self.with_control(|tree| {
+            let mut records = Vec::new();
+            for entry in tree.scan_prefix(keys::runs()) {
+                let (key, value) = entry?;
+                records.push(packed::unpack(tree, &key, &value)?);
+            }
+            Ok(records)
+        })?;
+        let mut changes = Vec::with_capacity(records.len());
+        for record in records {
+            let Unpacked::Whole(octets) = record else {
+                return Err(torn("a run"));
+            };
+            let record = decode(&octets).map_err(|source| StoreError::Record {
+                what: "a run",
+                source,
+            })?;
+            changes.push(RunChange::Put(Arc::new(record)));
+        }
+        self.inner.index.apply(changes);
+        Ok(())
+    }
+
+    /// Reads the control records. What an action sees may not be on disk yet: see [`Self::unflushed`].
+    ///
+    /// Errors: [`StoreError::Reopening`] while the database is being opened anew.
+    pub(super) fn with_control<T>(
+        &self,
+        action: impl FnOnce(&sled::Tree) -> sled::Result<T>,
+    ) -> Result<T, StoreError> {
+        let database = self.inner.database.read();
+        let database = database.unwrap_or_else(PoisonError::into_inner);
+        let control = &database.as_ref().ok_or(StoreError::Reopening)?.control;
+        // sled panics on some damaged pages; a reader must not take its thread with it.
+        let result = catch_unwind(AssertUnwindSafe(|| action(control)));
+        let result = result.map_err(|_| StoreError::Damaged {
+            path: self.inner.path.clone(),
+            why: "reading it broke down".to_owned(),
+        })?;
+        result.map_err(|source| {
+            if matches!(source, sled::Error::Io(_)) {
+                self.inner.suspect.store(true, Ordering::Relaxed);
+            }
+            self.database_error(source)
+        })
+    }
+
+    /// See `legacy`.
+    pub(super) fn with_listed<T>(
+        &self,
+        action: impl FnOnce(&sled::Tree) -> sled::Result<T>,
+    ) -> Result<T, StoreError> {
+        let database = self.inner.database.read();
+        let database = database.unwrap_or_else(PoisonError::into_inner);
+        let listed = &database.as_ref().ok_or(StoreError::Reopening)?.listed;
+        action(listed).map_err(|source| self.database_error(source))
+    }
+
+    /// Returns once everything written to the control records is on disk.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        let began = std::time::Instant::now();
+        let database = self.inner.database.read();
+        let database = database.unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or(StoreError::Reopening)?;
+        database
+            .db
+            .flush()
+            .map_err(|source| self.database_error(source))?;
+        // sled asks the system to write the pages; a power cut wants the file's length as well.
+        database
+            .log
+            .sync_data()
+            .map_err(|source| self.database_error(sled::Error::Io(source)))?;
+        self.inner.gauges.flushed(began.elapsed());
+        Ok(())
+    }
+
+    /// Closes the control database and opens it again, as after a crash: what was flushed is there.
+    ///
+    /// Errors: it stays closed; call again.
+    pub(super) fn reopen(&self) -> Result<(), StoreError> {
+        let database = self.inner.database.write();
+        let mut database = database.unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = database.take() {
+            Gauges::count(&self.inner.gauges.reopened);
+            // Closing flushes, which panics on a disk that fails.
+            if catch_unwind(AssertUnwindSafe(|| drop(old))).is_err() {
+                tracing::error!("closing the control database broke down");
+            }
+        }
+        let opened = open_control(&self.inner.path)?;
+        if let Some(repaired) = &opened.1 {
+            self.inner.gauges.repaired(repaired);
+        }
+        *database = Some(opened.0);
+        self.inner.suspect.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// True where a reader met an error of the disk, or the database is closed.
+    pub(super) fn is_suspect(&self) -> bool {
+        let database = self.inner.database.read();
+        let closed = database.unwrap_or_else(PoisonError::into_inner).is_none();
+        closed || self.inner.suspect.load(Ordering::Relaxed)
+    }
+
+    /// What is applied and not on disk.
+    pub(super) fn unflushed(&self) -> &Unflushed {
+        &self.inner.unflushed
+    }
+
+    /// Counters and gauges.
+    pub(super) fn gauges(&self) -> &Gauges {
+        &self.inner.gauges
+    }
+
+    /// The room on the file system.
+    pub(super) fn space(&self) -> MutexGuard<'_, Space> {
+        let space = self.inner.space.lock();
+        space.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The runs in memory.
+    pub(crate) fn runs(&self) -> &RunIndex {
+        &self.inner.index
     }
 
     /// Makes a new run's database.
@@ -97,67 +274,129 @@ impl Meta {
         self.create(run)
     }
 
-    /// Keeps a run's newest status in the list; on disk when this returns.
-    pub(super) fn list(&self, run: RunId, status: RunStatus) -> Result<(), StoreError> {
-        let octets = encode(&Listed { status }).map_err(|source| StoreError::Record {
-            what: "the list of runs",
-            source,
-        })?;
-        self.inner
-            .runs
-            .insert(run.0.to_be_bytes(), octets.as_ref())
-            .and_then(|_| self.inner.db.flush())
-            .map_err(database(&self.inner.path))?;
-        Ok(())
+    /// Closes a run's database for those who come; who reads it now reads to the end.
+    pub(super) fn close(&self, run: RunId) {
+        self.lock().remove(&run);
     }
 
-    /// Ends the runs that an earlier coordinator left alive: their nodes' orders died with it.
-    /// Returns how many.
-    pub(crate) fn end_orphans(&self, unix_ms: u64) -> Result<usize, StoreError> {
-        let mut ended = 0;
-        for entry in &self.inner.runs {
-            let (key, value) = entry.map_err(database(&self.inner.path))?;
-            let listed: Listed = decode(&value).map_err(|source| StoreError::Record {
-                what: "the list of runs",
-                source,
-            })?;
-            let Some(id) = key.first_chunk() else {
-                continue;
-            };
-            let run = RunId(u64::from_be_bytes(*id));
-            if listed.status.is_terminal() {
-                continue;
-            }
-            let step = StatusMove {
-                status: RunStatus::Failed,
-                at_unix_ms: unix_ms,
-                reason: "coordinator_restart".to_owned(),
-                sentence: "The coordinator ended while this run was going on; what was stored before is kept. Start it again.".to_owned(),
-            };
-            self.run(run)?.put_move(&step)?;
-            self.list(run, RunStatus::Failed)?;
-            ended += 1;
-        }
-        Ok(ended)
+    /// Where a run's database is.
+    pub(super) fn run_path(&self, run: RunId) -> PathBuf {
+        self.runs_path().join(run.to_string())
     }
 
-    /// The runs in memory.
-    pub(crate) fn runs(&self) -> &RunIndex {
-        &self.inner.index
-    }
-
-    fn run_path(&self, run: RunId) -> PathBuf {
-        self.inner.directory.join("runs").join(run.to_string())
+    /// Where all runs' databases are.
+    pub(super) fn runs_path(&self) -> PathBuf {
+        self.inner.directory.join(RUNS)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RunId, Arc<RunStore>>> {
-        self.inner
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let open = self.inner.open.lock();
+        open.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn database_error(&self, source: sled::Error) -> StoreError {
+        database(&self.inner.path)(source)
     }
 }
 
+/// Everything of the start that needs room on the disk: the database, the interrupted deletions
+/// (their directories are returned), the epoch.
+fn start(
+    directory: &Path,
+    path: &Path,
+    gauges: &Gauges,
+) -> Result<(Database, u64, Vec<PathBuf>), StoreError> {
+    let (database, repaired) = open_control(path)?;
+    if let Some(repaired) = repaired {
+        gauges.repaired(&repaired);
+    }
+    let deleted = remove::finish(&directory.join(RUNS), &database.control, path)?;
+    let failed = super::database(path);
+    let before = database.db.get(EPOCH).map_err(&failed)?;
+    let epoch = before
+        .and_then(|octets| Some(u64::from_be_bytes(*octets.first_chunk()?)))
+        .map_or(1, |epoch| epoch.saturating_add(1));
+    let stored = database.db.insert(EPOCH, &epoch.to_be_bytes());
+    stored.map_err(&failed)?;
+    database.db.flush().map_err(&failed)?;
+    let synced = database.log.sync_data().map_err(sled::Error::Io);
+    synced.map_err(&failed)?;
+    Ok((database, epoch, deleted))
+}
+
+fn open_control(path: &Path) -> Result<(Database, Option<String>), StoreError> {
+    let mut tries = 0;
+    let opened = loop {
+        match open::open(path, Kind::Control) {
+            // Ours is the folder's lock; sled's is let go of a moment after its last use.
+            Err(StoreError::Locked { .. }) if tries < UNLOCK_TRIES => {
+                tries += 1;
+                std::thread::park_timeout(UNLOCK_WAIT);
+            }
+            other => break other?,
+        }
+    };
+    let control = opened.db.open_tree(CONTROL).map_err(database(path))?;
+    let listed = opened.db.open_tree("runs").map_err(database(path))?;
+    let log = File::open(path.join("db")).map_err(|source| StoreError::Directory {
+        path: path.to_owned(),
+        source,
+    })?;
+    let database = Database {
+        db: opened.db,
+        control,
+        listed,
+        log,
+    };
+    Ok((database, opened.repaired))
+}
+
+/// Takes the folder for this process.
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join("lock");
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|source| StoreError::Directory {
+            path: path.clone(),
+            source,
+        })?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked {
+            path: directory.to_owned(),
+        }),
+        Err(error) => Err(StoreError::Directory {
+            path,
+            source: error.into(),
+        }),
+    }
+}
+
+/// A record whose parts do not fit each other.
+pub(super) fn torn(what: &'static str) -> StoreError {
+    StoreError::Parts {
+        what,
+        source: std::io::Error::other("its parts do not fit each other"),
+    }
+}
+
+/// The number of the newest commit on disk.
+pub(super) fn sequence(tree: &sled::Tree) -> sled::Result<u64> {
+    let octets = tree.get([SEQUENCE])?;
+    Ok(octets
+        .and_then(|octets| Some(u64::from_be_bytes(*octets.first_chunk()?)))
+        .unwrap_or(0))
+}
+
 const EPOCH: &[u8] = b"epoch";
+const CONTROL: &str = "control";
+const RUNS: &str = "runs";
 /// Databases that stay open for readers; the oldest run's that nobody uses is closed for a new one.
 const OPEN_RUNS_MAX: usize = 32;
+/// Tries to open the control database while sled still holds its lock: half a second.
+const UNLOCK_TRIES: u32 = 50;
+/// Between them.
+const UNLOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(10);

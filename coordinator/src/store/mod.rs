@@ -8,15 +8,23 @@
 mod block;
 mod commit;
 mod control;
+mod delete;
+mod group;
 mod health;
 mod index;
 pub(crate) mod keys;
+mod legacy;
 mod meta;
 mod open;
+mod packed;
 mod pages;
 mod parts;
 mod read;
+mod remove;
+mod retention;
 mod run;
+mod space;
+mod unflushed;
 mod writer;
 
 pub(crate) use commit::{Commit, CommitError, Guard, WRITES_MAX, Write};
@@ -64,12 +72,24 @@ pub(crate) enum StoreError {
         /// Why.
         source: sled::Error,
     },
-    /// sled broke down while opening.
-    #[error("the database {path} is damaged beyond reading; move the directory away to start anew")]
+    /// The files themselves are bad, and no repair helped.
+    #[error(
+        "the database {path} is damaged beyond repair ({why}); bring back a copy of the directory, or move it away to start without it"
+    )]
     Damaged {
         /// Which.
         path: PathBuf,
+        /// What was found.
+        why: String,
     },
+    /// No room on the disk.
+    #[error(
+        "storage_full: the disk under the data folder is full; make room on that file system, everything is stored again by itself then"
+    )]
+    Full,
+    /// The control database is closed after an error of the disk.
+    #[error("the storage is being opened anew after an error of the disk; try again in a moment")]
+    Reopening,
     /// A record cannot be written or read.
     #[error("a stored record of {what} cannot be read: {source}")]
     Record {
@@ -94,11 +114,32 @@ pub(crate) enum StoreError {
     Gone,
 }
 
+impl StoreError {
+    /// True where there is no room on the disk.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Full)
+    }
+
+    /// The reason code of a run that it ends.
+    pub(crate) fn reason(&self) -> &'static str {
+        if self.is_full() {
+            "storage_full"
+        } else {
+            "storage_failed"
+        }
+    }
+}
+
 /// sled's own errors on one database.
 pub(crate) fn database(path: &std::path::Path) -> impl Fn(sled::Error) -> StoreError + '_ {
-    |source| StoreError::Database {
-        path: path.to_owned(),
-        source,
+    |source| {
+        if space::sled_is_full(&source) {
+            return StoreError::Full;
+        }
+        StoreError::Database {
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 

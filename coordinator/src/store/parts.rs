@@ -1,6 +1,6 @@
 //! Records as compressed parts of at most [`PART_MAX`] octets under consecutive keys.
 //!
-//! A sled leaf holds up to 16 values, and a page above 128 KiB becomes a file of its own, so values
+//! A sled leaf holds up to 16 values, and a page above 64 KiB becomes a file of its own, so values
 //! stay small. A record is: envelope (magic, version, CRC-32) → zstd → parts.
 
 use std::cell::RefCell;
@@ -36,7 +36,8 @@ thread_local! {
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
 }
 
-fn compress(octets: &[u8]) -> std::io::Result<Vec<u8>> {
+/// Compresses with this thread's tables.
+pub(super) fn compress(octets: &[u8]) -> std::io::Result<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|kept| {
         let mut compressor = match kept.take() {
             Some(compressor) => compressor,
@@ -131,7 +132,7 @@ fn damaged(what: &'static str, source: sled::Error) -> StoreError {
 }
 
 /// Octets of a part.
-const PART_MAX: usize = 7_000;
+const PART_MAX: usize = 3_500;
 /// Octets of the part's number at the end of a key.
 const NUMBER: usize = 4;
 /// The fastest level: 1 ms for a second of 10,000 endpoints.

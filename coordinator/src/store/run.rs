@@ -44,7 +44,7 @@ pub(super) const SUMMARY: &[u8] = b"summary";
 impl RunStore {
     /// Opens or makes the database of a run.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let db = open::open(path)?;
+        let db = open::open(path, open::Kind::Run)?.db;
         let tree = |name: &str| db.open_tree(name).map_err(database(path));
         Ok(Self {
             path: path.to_owned(),
@@ -68,14 +68,13 @@ impl RunStore {
         self.put(&self.head, TEST, "the test", &test)
     }
 
-    /// Stores a move and returns once it is on disk.
+    /// Stores a move; it is on disk after the next flush.
     pub(super) fn put_move(&self, step: &StatusMove) -> Result<(), StoreError> {
         let last = self.moves.last().map_err(database(&self.path))?;
         let number = last
             .and_then(|(key, _)| Some(u32::from_be_bytes(*key.first_chunk()?)))
             .map_or(0, |number| number.saturating_add(1));
-        self.put(&self.moves, &number.to_be_bytes(), "a status", step)?;
-        self.flush()
+        self.put(&self.moves, &number.to_be_bytes(), "a status", step)
     }
 
     /// Stores a record; it is on disk after the next flush.

@@ -16,10 +16,11 @@ use super::*;
 use crate::core::run::Record;
 use crate::testing::{self, RUN};
 
-struct Directory(PathBuf);
+/// A directory of its own, removed in the end.
+pub(super) struct Directory(pub(super) PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("carillon-store-{}-{number}", std::process::id());
@@ -27,7 +28,7 @@ impl Directory {
     }
 
     /// As a crash leaves it: what is on disk now, while the databases are open.
-    fn copy(&self) -> Self {
+    pub(super) fn copy(&self) -> Self {
         let copy = Self::new();
         copy_folder(&self.0, &copy.0);
         copy

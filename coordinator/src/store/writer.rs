@@ -1,20 +1,27 @@
 //! The one thread that writes: everything in the order in which it was decided.
 //!
 //! The order is a promise: a status is on disk before anyone hears of it, because what announces it
-//! (`Then`) waits behind it in the same queue. sled blocks; so this is a thread of its own, fed by a
-//! bounded queue that holds the coordinator back when the disk is slow.
+//! (`Then`, or a commit's own answer) comes after the flush of its group. sled blocks; so this is a
+//! thread of its own, fed by a bounded queue that holds the coordinator back when the disk is slow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use shared::definition::Test;
-use shared::id::RunId;
+use shared::id::{OrganizationId, RunId};
 use shared::result::StatusMove;
 
-use super::{Control, Meta, RunStore, StoreError};
+use super::commit::Commit;
+use super::group::{Commits, Done};
+use super::health::Gauges;
+use super::space::Room;
+use super::{Control, DeleteError, Meta, RunStore, StoreError, delete};
 use crate::core::run::Record;
+use crate::failpoint::{self, failpoint};
 
 /// What the thread is asked to do.
 pub(crate) enum Command {
@@ -24,15 +31,51 @@ pub(crate) enum Command {
     Move(RunId, StatusMove),
     /// Store something measured.
     Record(RunId, Record),
+    /// Change control records; see `Control::commit`.
+    Commit(Commit, Done),
+    /// Delete runs of an organization; see `Control::delete_run`.
+    Delete(OrganizationId, Vec<RunId>, Deleted),
     /// Do this once everything before it is done.
     Then(Box<dyn FnOnce() + Send>),
+    /// The writer was dropped.
+    Close,
 }
 
-/// The sending end. The thread ends when the last one is dropped and the queue is empty.
+/// Hears how a deletion went: for each run, in their order.
+pub(crate) type Deleted = Box<dyn FnOnce(Vec<Result<(), DeleteError>>) + Send>;
+
+/// The sending end, of which there may be many.
+#[derive(Clone, Debug)]
+pub(super) struct Queue {
+    commands: SyncSender<Command>,
+    meta: Meta,
+}
+
+impl Queue {
+    /// Appends a command; waits while the queue is full.
+    pub(super) fn push(&self, command: Command) -> Result<(), StoreError> {
+        let queued = &self.meta.gauges().queued;
+        queued.fetch_add(1, Ordering::Relaxed);
+        self.commands.send(command).map_err(|_| {
+            queued.fetch_sub(1, Ordering::Relaxed);
+            StoreError::Gone
+        })
+    }
+
+    /// Appends a command where there is room; else gives it back.
+    pub(super) fn offer(&self, command: Command) -> Result<(), TrySendError<Command>> {
+        let queued = &self.meta.gauges().queued;
+        queued.fetch_add(1, Ordering::Relaxed);
+        self.commands.try_send(command).inspect_err(|_| {
+            queued.fetch_sub(1, Ordering::Relaxed);
+        })
+    }
+}
+
+/// The thread's owner: it ends when this is dropped and the queue is empty.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    meta: Meta,
-    commands: Option<SyncSender<Command>>,
+    queue: Queue,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -43,36 +86,35 @@ impl Writer {
         on_error: Box<dyn Fn(RunId, StoreError) + Send>,
     ) -> Result<Self, StoreError> {
         let (commands, queue) = sync_channel(QUEUE);
-        let kept = meta.clone();
+        let thread = Thread::new(meta.clone(), on_error)?;
         let thread = std::thread::Builder::new()
             .name("carillon-store".to_owned())
-            .spawn(move || Thread::new(meta, on_error).run(&queue))
+            .spawn(move || thread.run(&queue))
             .map_err(|_| StoreError::Gone)?;
         Ok(Self {
-            meta: kept,
-            commands: Some(commands),
+            queue: Queue { commands, meta },
             thread: Some(thread),
         })
     }
 
-    /// The handle of the control records.
+    /// The handle of the control records; useless once this is dropped.
     pub(crate) fn control(&self) -> Control {
-        Control::new(self.meta.clone())
+        Control::new(self.queue.meta.clone(), self.queue.clone())
     }
 
     /// Appends a command; waits while the queue is full.
     ///
     /// Errors: [`StoreError::Gone`] where the thread has ended.
     pub(crate) fn push(&self, command: Command) -> Result<(), StoreError> {
-        let commands = self.commands.as_ref().ok_or(StoreError::Gone)?;
-        commands.send(command).map_err(|_| StoreError::Gone)
+        self.queue.push(command)
     }
 }
 
 impl Drop for Writer {
     /// Everything that was pushed is written before this returns.
     fn drop(&mut self) {
-        self.commands = None;
+        // An error: the thread has ended by itself.
+        let _ = self.queue.push(Command::Close);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -81,40 +123,135 @@ impl Drop for Writer {
     }
 }
 
+/// A run whose records are stored.
+struct Live {
+    /// None where storing has failed and was told.
+    store: Option<Arc<RunStore>>,
+    /// Something of it is not flushed.
+    dirty: bool,
+    /// There is no room for its records, and that was told.
+    refusing: bool,
+}
+
 struct Thread {
     meta: Meta,
     on_error: Box<dyn Fn(RunId, StoreError) + Send>,
-    /// Live runs; `None` where storing has failed and was told.
-    live: BTreeMap<RunId, Option<Arc<RunStore>>>,
+    live: BTreeMap<RunId, Live>,
+    /// Runs to flush with this group.
+    must: BTreeSet<RunId>,
+    commits: Commits,
+    room: Room,
 }
 
 impl Thread {
-    fn new(meta: Meta, on_error: Box<dyn Fn(RunId, StoreError) + Send>) -> Self {
-        Self {
+    fn new(
+        meta: Meta,
+        on_error: Box<dyn Fn(RunId, StoreError) + Send>,
+    ) -> Result<Self, StoreError> {
+        let room = meta.space().look();
+        Ok(Self {
+            commits: Commits::new(meta.clone())?,
             meta,
             on_error,
             live: BTreeMap::new(),
-        }
+            must: BTreeSet::new(),
+            room,
+        })
     }
 
     fn run(mut self, queue: &Receiver<Command>) {
-        while let Ok(command) = queue.recv() {
-            match command {
-                Command::Create(run, test) => {
-                    let store = self.meta.create(run).and_then(|store| {
-                        store.put_test(&test)?;
-                        Ok(store)
-                    });
-                    let store = self.told(run, store);
-                    self.live.insert(run, store);
+        let mut open = true;
+        while open {
+            let first = match queue.recv_timeout(TICK) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            self.room = self.meta.space().look();
+            self.commits.retry(self.room);
+            let mut next = first;
+            let mut taken = 0;
+            while let Some(command) = next.take() {
+                self.meta.gauges().queued.fetch_sub(1, Ordering::Relaxed);
+                open &= self.take(command);
+                taken += 1;
+                if taken < GROUP_MAX && open && !self.commits.is_broken() {
+                    next = queue.try_recv().ok();
                 }
-                Command::Move(run, step) => self.step(run, &step),
-                Command::Record(run, record) => {
-                    self.with(run, |store| store.put_record(&record));
-                }
-                Command::Then(action) => action(),
+            }
+            self.flush();
+        }
+        self.commits.close();
+    }
+
+    /// False: the writer was dropped.
+    fn take(&mut self, command: Command) -> bool {
+        match command {
+            Command::Create(run, test) => self.create(run, &test),
+            Command::Move(run, step) => self.step(run, &step),
+            Command::Record(run, record) => self.record(run, &record),
+            Command::Commit(commit, done) => {
+                self.before(&commit);
+                self.commits.take(commit, done, self.room);
+            }
+            Command::Delete(organization, runs, done) => {
+                // What came before decides whether they have ended.
+                self.flush();
+                let answers = delete::runs(&self.meta, &mut self.commits, organization, &runs);
+                done(answers);
+            }
+            Command::Then(action) => self.commits.then(action),
+            Command::Close => return false,
+        }
+        true
+    }
+
+    /// Ends the group: runs first, so that no status is on disk without what it speaks of.
+    fn flush(&mut self) {
+        for run in std::mem::take(&mut self.must) {
+            self.flush_run(run);
+        }
+        for ended in self.commits.flush() {
+            self.live.remove(&ended.id);
+        }
+    }
+
+    /// Flushes the databases of the runs that a commit speaks of.
+    fn before(&mut self, commit: &Commit) {
+        let runs: Vec<RunId> = commit.changed_runs().collect();
+        for run in runs {
+            if self.live.get(&run).is_some_and(|live| live.dirty) {
+                self.flush_run(run);
             }
         }
+    }
+
+    fn flush_run(&mut self, run: RunId) {
+        self.with(run, |store| store.flush());
+        if let Some(live) = self.live.get_mut(&run) {
+            live.dirty = false;
+        }
+    }
+
+    fn create(&mut self, run: RunId, test: &Test) {
+        let store = if self.room.records {
+            self.meta.create(run).and_then(|store| {
+                store.put_test(test)?;
+                Ok(store)
+            })
+        } else {
+            Err(StoreError::Full)
+        };
+        let store = self.told(run, store);
+        self.must.insert(run);
+        self.live.insert(
+            run,
+            Live {
+                store,
+                dirty: true,
+                refusing: false,
+            },
+        );
     }
 
     fn step(&mut self, run: RunId, step: &StatusMove) {
@@ -123,18 +260,54 @@ impl Thread {
             store.put_move(step)?;
             meta.list(run, step.status)
         });
+        self.must.insert(run);
         if step.status.is_terminal() {
+            self.flush_run(run);
             self.live.remove(&run);
         }
     }
 
+    fn record(&mut self, run: RunId, record: &Record) {
+        let Some(live) = self.live.get_mut(&run) else {
+            return;
+        };
+        // The summary is small, the last, and what a stopped run is judged by.
+        if !self.room.records && !matches!(record, Record::Summary(_)) {
+            Gauges::count(&self.meta.gauges().records);
+            let first = !std::mem::replace(&mut live.refusing, true);
+            if first && live.store.is_some() {
+                self.told::<()>(run, Err(StoreError::Full));
+            }
+            return;
+        }
+        if live.store.is_none() {
+            Gauges::count(&self.meta.gauges().records);
+            return;
+        }
+        live.dirty = true;
+        failpoint(failpoint::BEFORE_REPORT_STORE);
+        self.with(run, |store| store.put_record(record));
+        failpoint(failpoint::AFTER_REPORT_STORE);
+    }
+
     fn with(&mut self, run: RunId, action: impl FnOnce(&RunStore) -> Result<(), StoreError>) {
-        let Some(Some(store)) = self.live.get(&run) else {
+        let Some(live) = self.live.get_mut(&run) else {
+            return;
+        };
+        let Some(store) = &live.store else {
             return;
         };
         let result = action(store);
-        if self.told(run, result).is_none() {
-            self.live.insert(run, None);
+        let refusing = live.refusing;
+        if let Err(error) = result {
+            live.store = None;
+            // sled refuses everything after an error of the disk: readers open it anew.
+            self.meta.close(run);
+            if refusing {
+                tracing::error!(%run, %error, "storing failed again");
+            } else {
+                self.told::<()>(run, Err(error));
+            }
         }
     }
 
@@ -153,3 +326,7 @@ impl Thread {
 
 /// Commands waiting: the ends of 10,000 endpoints with their traces at one instant.
 const QUEUE: usize = 32_768;
+/// Commands of one group: none waits for more than these before its flush.
+const GROUP_MAX: usize = 1_024;
+/// How often the disk is looked at where nothing is asked.
+const TICK: Duration = Duration::from_secs(1);
