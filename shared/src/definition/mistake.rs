@@ -49,6 +49,8 @@ pub(super) struct Spot {
 pub(super) struct Mistakes<'a> {
     text: &'a str,
     line_starts: Vec<usize>,
+    /// Values are not repeated in messages.
+    quiet: bool,
     found: Vec<(usize, Mistake)>,
     left_out: usize,
 }
@@ -59,8 +61,17 @@ impl<'a> Mistakes<'a> {
         Self {
             text,
             line_starts: std::iter::once(0).chain(breaks).collect(),
+            quiet: false,
             found: Vec::new(),
             left_out: 0,
+        }
+    }
+
+    /// For a text that nobody wrote like this: values of the wrong type are not repeated.
+    pub(super) fn quiet(text: &'a str) -> Self {
+        Self {
+            quiet: true,
+            ..Self::new(text)
         }
     }
 
@@ -114,6 +125,9 @@ impl<'a> Mistakes<'a> {
 
     /// The source text of a span.
     pub(super) fn source(&self, span: Range<usize>) -> &'a str {
+        if self.quiet {
+            return "";
+        }
         self.text.get(span).unwrap_or("")
     }
 

@@ -5,7 +5,9 @@ mod mistake;
 mod parse;
 
 pub use mistake::Mistake;
-pub use parse::{ReadFile, nearest, parse};
+pub use parse::{
+    ReadFile, SavedDefinition, field, nearest, parse, parse_saved, read_saved, saved_from_json,
+};
 
 use std::net::IpAddr;
 

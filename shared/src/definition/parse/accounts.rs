@@ -5,7 +5,7 @@ use super::super::mistake::Mistakes;
 use super::csv;
 use super::section::{Field, Given, Section};
 use super::target::is_user;
-use super::{ReadFile, csv::CsvAccounts};
+use super::{ReadFile, Source, csv::CsvAccounts};
 
 /// Accounts of one group, before they are cut to its count.
 pub(super) enum AccountsDraft {
@@ -18,13 +18,23 @@ pub(super) enum AccountsDraft {
 
 pub(super) fn read(
     section: &mut Section<'_, '_>,
-    file: ReadFile<'_>,
+    source: Source<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> AccountsDraft {
     let Some(field) = section.take("accounts") else {
         return AccountsDraft::Absent;
     };
     let before = mistakes.count();
+    let file = match source {
+        Source::File(file) => file,
+        Source::Saved { .. } => {
+            let accounts = picked(&field, mistakes);
+            if mistakes.count() > before {
+                return AccountsDraft::Broken;
+            }
+            return AccountsDraft::Given(field.given(accounts));
+        }
+    };
     let accounts = if let Some(elements) = field.elements() {
         list(&elements, mistakes)
     } else if let Some(inner) = field.section() {
@@ -67,6 +77,50 @@ fn table(
         }
     }
 }
+
+/// A saved test only says which of the registrar's accounts: by user name, without passwords.
+fn picked(field: &Field<'_, '_>, mistakes: &mut Mistakes<'_>) -> Vec<Account> {
+    let Some(mut inner) = field.section() else {
+        mistakes.add(&field.spot, PICK);
+        return Vec::new();
+    };
+    for secret in ["password", "auth_username", "realm", "csv"] {
+        if inner.take(secret).is_some() {
+            let mut spot = field.spot.clone();
+            spot.key = format!("{}.{secret}", spot.key);
+            mistakes.add(&spot, format!("is the account's, not the test's; {PICK}"));
+        }
+    }
+    let pattern = inner.required_text("pattern", "user{0001..0100}", mistakes);
+    inner.finish(mistakes);
+    let Some(pattern) = pattern else {
+        return Vec::new();
+    };
+    let names = match expand(&pattern.value) {
+        Ok(names) => names,
+        Err(message) => {
+            mistakes.add(&pattern.spot, message);
+            return Vec::new();
+        }
+    };
+    if let Some(fault) = names.first().and_then(|name| user_fault(name)) {
+        mistakes.add(&pattern.spot, fault);
+        return Vec::new();
+    }
+    names
+        .into_iter()
+        .map(|username| Account {
+            auth_username: String::new(),
+            password: String::new(),
+            realm: None,
+            username,
+        })
+        .collect()
+}
+
+const PICK: &str = "store accounts at the registrar (POST …/registrars/ID/accounts), and leave \
+                    `accounts` out to take any free ones of them, or write {\"pattern\": \
+                    \"user{0001..0100}\"}";
 
 fn list(elements: &[Field<'_, '_>], mistakes: &mut Mistakes<'_>) -> Vec<Account> {
     let mut accounts = Vec::with_capacity(elements.len());
@@ -144,7 +198,7 @@ impl Secrets {
 }
 
 /// `user{0001..0200}` to its names; zeros in front of the first number set the width.
-fn expand(pattern: &str) -> Result<Vec<String>, String> {
+pub(super) fn expand(pattern: &str) -> Result<Vec<String>, String> {
     let wrong = || {
         format!(
             "`{pattern}` is no pattern; write one range in braces, such as \"user{{0001..0200}}\""

@@ -21,6 +21,8 @@ pub(super) struct Parts<'p> {
     pub(super) registrars: &'p [RegistrarDraft],
     pub(super) allow: &'p [Network],
     pub(super) duration: Millis,
+    /// All registrars of a saved test's project; none: a test file.
+    pub(super) project: Option<&'p [crate::api::Registrar]>,
 }
 
 /// Looks up names, cuts accounts to counts, and reports what does not fit together.
@@ -29,7 +31,9 @@ pub(super) fn resolve(
     drafts: Vec<GroupDraft>,
     mistakes: &mut Mistakes<'_>,
 ) -> Vec<Group> {
-    targets_are_allowed(parts, &drafts, mistakes);
+    if parts.project.is_none() || !parts.allow.is_empty() {
+        targets_are_allowed(parts, &drafts, mistakes);
+    }
     binds_are_unique(&drafts, mistakes);
     let names: Vec<String> = drafts
         .iter()
@@ -50,13 +54,15 @@ pub(super) fn resolve(
         let registrar = draft.registrar.take();
         group.registrar = registrar
             .as_ref()
-            .and_then(|given| registrar_index(given, parts.registrars, mistakes));
+            .and_then(|given| registrar_index(given, parts, mistakes));
         let has_registrar = registrar.is_some();
-        let (count, accounts) = count_and_accounts(&mut draft, has_registrar, mistakes);
+        let (count, accounts) = count_and_accounts(parts, &mut draft, has_registrar, mistakes);
         counted.push(count);
         group.count = count.unwrap_or(1);
         group.accounts = accounts;
-        usernames_are_unique(&group, &draft.spot, &mut users, mistakes);
+        if parts.project.is_none() {
+            usernames_are_unique(&group, &draft.spot, &mut users, mistakes);
+        }
         match draft.target {
             TargetDraft::Uri { uri, .. } => group.target = Target::Uri(uri.value),
             TargetDraft::Receives => {
@@ -99,12 +105,23 @@ fn durations_fit(draft: &GroupDraft, duration: Millis, mistakes: &mut Mistakes<'
 
 fn registrar_index(
     name: &Given<String>,
-    registrars: &[RegistrarDraft],
+    parts: &Parts<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<u16> {
+    let registrars = parts.registrars;
     let known = || registrars.iter().map(|draft| draft.registrar.name.as_str());
     if let Some(index) = known().position(|known| known == name.value) {
         return u16::try_from(index).ok();
+    }
+    if let Some(project) = parts.project {
+        let near = nearest(&name.value, project.iter().map(|own| own.name.as_str()));
+        let hint = near.map_or_else(
+            || "store it in the project (POST …/registrars)".to_owned(),
+            |meant| format!("did you mean `{meant}`?"),
+        );
+        let message = format!("{NO_REGISTRAR} `{}`; {hint}", name.value);
+        mistakes.add(&name.spot, message);
+        return None;
     }
     let message = match nearest(&name.value, known()) {
         Some(meant) => format!(
@@ -133,6 +150,7 @@ fn registrar_index(
 /// The count, and the first `count` accounts. No count is known where it or the accounts it
 /// would be taken from are wrong.
 fn count_and_accounts(
+    parts: &Parts<'_>,
     draft: &mut GroupDraft,
     has_registrar: bool,
     mistakes: &mut Mistakes<'_>,
@@ -146,7 +164,12 @@ fn count_and_accounts(
         AccountsDraft::Given(given) => u32::try_from(given.value.len()).ok(),
         AccountsDraft::Absent | AccountsDraft::Broken => None,
     };
-    if has_registrar && matches!(accounts, AccountsDraft::Absent) {
+    let saved = parts.project.is_some();
+    if saved && !has_registrar && !matches!(accounts, AccountsDraft::Absent) {
+        let message = "are picked from a registrar's; name it: registrar = \"NAME\"";
+        mistakes.add(&key("accounts"), message);
+    }
+    if has_registrar && !saved && matches!(accounts, AccountsDraft::Absent) {
         let message = "is missing, and the group registers; write accounts = { pattern = \
                        \"user{0001..0100}\", password = \"pw-{username}\" }";
         mistakes.add(&key("accounts"), message);
@@ -175,7 +198,10 @@ fn count_and_accounts(
             );
             mistakes.add(&given.spot, message);
         }
-        given.value.truncate(count as usize);
+        // A saved test may pick from more accounts than it has endpoints: some may be in use.
+        if !saved {
+            given.value.truncate(count as usize);
+        }
     }
     (count, given.value)
 }
@@ -331,6 +357,9 @@ fn overlap(left: SocketAddr, right: SocketAddr) -> bool {
     left.port() == right.port() && (wild || left.ip() == right.ip())
 }
 
+/// How the sentence of a missing registrar begins.
+pub(super) const NO_REGISTRAR: &str = "there is no registrar";
+
 /// Says early what the socket would refuse later (DESIGN 12). Names are checked when they are
 /// resolved.
 fn targets_are_allowed(parts: &Parts<'_>, drafts: &[GroupDraft], mistakes: &mut Mistakes<'_>) {
@@ -365,11 +394,14 @@ fn host_is_allowed(host: &str, spot: &Spot, allow: &[Network], mistakes: &mut Mi
         IpAddr::V6(_) => 128,
     };
     let message = format!(
-        "{address} is not in allow_targets; write allow_targets = [\"{address}/{prefix}\"] at the top, \
+        "{address} {NOT_ALLOWED}; write allow_targets = [\"{address}/{prefix}\"] at the top, \
          if you may load it"
     );
     mistakes.add(spot, message);
 }
+
+/// In the sentence about a target outside of the test's own list.
+pub(super) const NOT_ALLOWED: &str = "is not in allow_targets";
 
 /// Reports more endpoints than a run may have.
 pub(super) fn total_fits(groups: &[Group], spot: &Spot, mistakes: &mut Mistakes<'_>) {

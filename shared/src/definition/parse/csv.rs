@@ -46,11 +46,16 @@ pub(super) fn accounts(octets: &[u8]) -> CsvAccounts {
             }
             continue;
         }
+        if read.accounts.len() >= ACCOUNTS_MAX as usize {
+            let fault = format!("is one account too many; a file holds at most {ACCOUNTS_MAX}");
+            read.faults.push((number, fault));
+            break;
+        }
         match account(&columns, &cells) {
             Ok(account) => read.accounts.push(account),
             Err(fault) => read.faults.push((number, fault)),
         }
-        if read.faults.len() >= FAULTS_MAX || read.accounts.len() >= ACCOUNTS_MAX as usize {
+        if read.faults.len() >= FAULTS_MAX {
             break;
         }
     }

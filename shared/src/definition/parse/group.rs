@@ -7,7 +7,7 @@ use super::super::{Group, Target, Transport};
 use super::accounts::{self, AccountsDraft};
 use super::section::{Given, Named, Section};
 use super::target::{self, TargetDraft};
-use super::{ReadFile, media, placement, registrar};
+use super::{Source, media, placement, registrar};
 use crate::units::Millis;
 
 /// A group whose names are not looked up yet, with the places that cross checks point at.
@@ -35,18 +35,18 @@ pub(super) enum CountDraft {
 
 pub(super) fn read(
     named: Named<'_, '_>,
-    file: ReadFile<'_>,
+    source: Source<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> GroupDraft {
     let Named { name, mut section } = named;
     let s = &mut section;
     let count = count(s, mistakes);
     let registrar = s.text("registrar", mistakes);
-    let accounts = accounts::read(s, file, mistakes);
+    let accounts = accounts::read(s, source, mistakes);
     let target = target::read(s, s.has("registrar"), mistakes);
     let codecs = media::codecs(s, mistakes);
     let ptime_ms = media::ptime(s, &codecs, mistakes);
-    let media = media::media(s, file, mistakes);
+    let media = media::media(s, source, mistakes);
     let call_duration = s.duration(
         "call_duration",
         CALL_DURATION_MIN,

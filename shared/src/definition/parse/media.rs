@@ -4,7 +4,7 @@ use super::super::mistake::{Mistakes, Spot};
 use super::super::{Codec, Media, Playout, SocketMode};
 use super::nearest::nearest;
 use super::section::{Given, Section};
-use super::{ReadFile, wav};
+use super::{Source, wav};
 use crate::units::Millis;
 
 pub(super) fn codecs(section: &mut Section<'_, '_>, mistakes: &mut Mistakes<'_>) -> Vec<Codec> {
@@ -59,7 +59,7 @@ fn codec(name: &str) -> Result<Codec, String> {
 /// `media = "speech"`, `"none"`, `"tone:440"` or the path of a WAV file.
 pub(super) fn media(
     section: &mut Section<'_, '_>,
-    file: ReadFile<'_>,
+    source: Source<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> Media {
     let Some(given) = section.text("media", mistakes) else {
@@ -75,9 +75,12 @@ pub(super) fn media(
         return tone(hz.trim(), &given.spot, mistakes);
     }
     if text.to_ascii_lowercase().ends_with(".wav") {
-        let fault = match file(text) {
-            Ok(octets) => wav::fault(&octets).map(|fault| format!("`{text}` {fault}")),
-            Err(error) => Some(format!("cannot read `{text}`: {error}")),
+        let fault = match source {
+            Source::File(file) => match file(text) {
+                Ok(octets) => wav::fault(&octets).map(|fault| format!("`{text}` {fault}")),
+                Err(error) => Some(format!("cannot read `{text}`: {error}")),
+            },
+            Source::Saved { media, .. } => missing_file(text, media),
         };
         if let Some(fault) = fault {
             mistakes.add(&given.spot, fault);
@@ -93,6 +96,20 @@ pub(super) fn media(
     mistakes.add(&given.spot, message);
     Media::Speech
 }
+
+/// Files of a saved test are the project's; they were checked when they were stored.
+fn missing_file(name: &str, media: &[&str]) -> Option<String> {
+    if media.contains(&name) {
+        return None;
+    }
+    Some(match nearest(name, media.iter().copied()) {
+        Some(meant) => format!("{NO_MEDIA} `{name}`; did you mean `{meant}`?"),
+        None => format!("{NO_MEDIA} `{name}` in the project; store it there (POST …/media)"),
+    })
+}
+
+/// How the sentence of a missing media file begins.
+pub(super) const NO_MEDIA: &str = "there is no media file";
 
 fn tone(hz: &str, spot: &Spot, mistakes: &mut Mistakes<'_>) -> Media {
     let hz = hz.strip_suffix("Hz").unwrap_or(hz).trim();

@@ -8,11 +8,13 @@ mod accounts;
 mod allow;
 mod check;
 mod csv;
+pub mod field;
 mod group;
 mod media;
 mod nearest;
 mod placement;
 mod registrar;
+mod saved;
 mod section;
 mod target;
 mod threshold;
@@ -35,6 +37,20 @@ use crate::units::Millis;
 /// How [`parse`] gets at the files that a test names: a path as it is written, to its octets.
 pub type ReadFile<'a> = &'a dyn Fn(&str) -> io::Result<Vec<u8>>;
 
+pub use saved::{SavedDefinition, parse_saved, read_saved, saved_from_json};
+
+/// What is being read.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// A test file: registrars and accounts stand in it, files are read.
+    File(ReadFile<'a>),
+    /// A saved test: registrars, accounts and media files are its project's.
+    Saved {
+        registrars: &'a [crate::api::Registrar],
+        media: &'a [&'a str],
+    },
+}
+
 /// Reads a test file.
 ///
 /// Shape: `text` is the file; `default_name` is the test's name where the file gives none (the
@@ -54,7 +70,7 @@ pub fn parse(text: &str, default_name: &str, read: ReadFile<'_>) -> Result<Test,
     }
     let guessed = mistakes.count();
     let root = Section::new(document.get_ref(), Spot::default());
-    let test = read_test(root, default_name, read, &mut mistakes);
+    let test = read_test(root, default_name, Source::File(read), &mut mistakes);
     if guessed > 0 {
         mistakes.drop_echoes(guessed);
     }
@@ -87,7 +103,7 @@ fn key_around(text: &str, at: usize) -> String {
 fn read_test(
     mut root: Section<'_, '_>,
     default_name: &str,
-    read: ReadFile<'_>,
+    source: Source<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> Test {
     let name = root.text("name", mistakes);
@@ -95,8 +111,17 @@ fn read_test(
     let buildup = root.duration("buildup", Millis(0), DURATION_MAX, mistakes);
     let trace_sample = root.integer("trace_sample", 0, TRACE_SAMPLE_MAX, mistakes);
     let allow_targets = allow::read(&mut root, mistakes);
-    let registrars = read_registrars(&mut root, mistakes);
-    let (drafts, groups_spot) = read_groups(&mut root, read, mistakes);
+    let mut registrars = read_registrars(&mut root, source, mistakes);
+    let (drafts, groups_spot) = read_groups(&mut root, source, mistakes);
+    if let Source::Saved { .. } = source {
+        registrars.retain(|own| {
+            let named = |draft: &GroupDraft| {
+                let name = draft.registrar.as_ref();
+                name.is_some_and(|name| name.value == own.registrar.name)
+            };
+            drafts.iter().any(named)
+        });
+    }
     let names: Vec<String> = drafts
         .iter()
         .map(|draft| draft.group.name.clone())
@@ -113,6 +138,10 @@ fn read_test(
         registrars: &registrars,
         allow: &allow_targets,
         duration: bound,
+        project: match source {
+            Source::File(_) => None,
+            Source::Saved { registrars, .. } => Some(registrars),
+        },
     };
     let groups = check::resolve(&parts, drafts, mistakes);
     check::total_fits(&groups, &groups_spot, mistakes);
@@ -131,7 +160,14 @@ fn read_test(
     }
 }
 
-fn read_registrars(root: &mut Section<'_, '_>, mistakes: &mut Mistakes<'_>) -> Vec<RegistrarDraft> {
+fn read_registrars(
+    root: &mut Section<'_, '_>,
+    source: Source<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Vec<RegistrarDraft> {
+    if let Source::Saved { registrars, .. } = source {
+        return registrars.iter().map(saved::registrar).collect();
+    }
     let named = root.named("registrars", mistakes);
     named
         .into_iter()
@@ -141,7 +177,7 @@ fn read_registrars(root: &mut Section<'_, '_>, mistakes: &mut Mistakes<'_>) -> V
 
 fn read_groups(
     root: &mut Section<'_, '_>,
-    read: ReadFile<'_>,
+    source: Source<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> (Vec<GroupDraft>, Spot) {
     let spot = Spot {
@@ -167,7 +203,7 @@ fn read_groups(
     let drafts = named.into_iter().take(GROUPS_MAX);
     (
         drafts
-            .map(|named| group::read(named, read, mistakes))
+            .map(|named| group::read(named, source, mistakes))
             .collect(),
         spot,
     )

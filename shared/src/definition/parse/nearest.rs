@@ -4,10 +4,7 @@
 ///
 /// Bounds: O(candidates × length²); words longer than 64 octets have no nearest.
 #[must_use]
-pub fn nearest<'c>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     if word.is_empty() || word.len() > WORD_MAX {
         return None;
     }

@@ -95,47 +95,47 @@ fn host_of(
     } else {
         section.text(key, mistakes)?
     };
-    if let Some(fault) = host_fault(&given.value) {
-        let message = match fault {
-            HostFault::Port(host, port) => {
-                format!(
-                    "`{}` holds a port; write {key} = \"{host}\" and port = {port}",
-                    given.value
-                )
-            }
-            HostFault::Other(what) => {
-                format!(
-                    "`{}` is {what}; write {key} = \"sip.example.com\"",
-                    given.value
-                )
-            }
-        };
+    if let Some(message) = host_message(key, &given.value) {
         mistakes.add(&given.spot, message);
         return None;
     }
     Some(given)
 }
 
-/// `host` or `host:port`, made `host:port`.
-fn proxy(given: Given<String>, mistakes: &mut Mistakes<'_>) -> Option<Given<String>> {
-    let value = match host_fault(&given.value) {
-        // Without brackets the port would read as a part of the address.
-        None if given.value.parse::<Ipv6Addr>().is_ok() => format!("[{}]:{SIP_PORT}", given.value),
-        None => format!("{}:{SIP_PORT}", given.value),
-        Some(HostFault::Port(..)) => given.value,
-        Some(HostFault::Other(_)) => {
-            let message = format!(
-                "`{}` is not host:port; write \"proxy.example.com:5060\"",
-                given.value
-            );
-            mistakes.add(&given.spot, message);
-            return None;
+/// What is wrong with a host; none where nothing is.
+pub(super) fn host_message(key: &str, text: &str) -> Option<String> {
+    host_fault(text).map(|fault| match fault {
+        HostFault::Port(host, port) => {
+            format!("`{text}` holds a port; write {key} = \"{host}\" and port = {port}")
         }
-    };
-    Some(Given {
-        value,
-        spot: given.spot,
+        HostFault::Other(what) => format!("`{text}` is {what}; write {key} = \"sip.example.com\""),
     })
+}
+
+fn proxy(given: Given<String>, mistakes: &mut Mistakes<'_>) -> Option<Given<String>> {
+    match proxy_value(&given.value) {
+        Ok(value) => Some(Given {
+            value,
+            spot: given.spot,
+        }),
+        Err(message) => {
+            mistakes.add(&given.spot, message);
+            None
+        }
+    }
+}
+
+/// `host` or `host:port`, made `host:port`; or what is wrong with it.
+pub(super) fn proxy_value(text: &str) -> Result<String, String> {
+    match host_fault(text) {
+        // Without brackets the port would read as a part of the address.
+        None if text.parse::<Ipv6Addr>().is_ok() => Ok(format!("[{text}]:{SIP_PORT}")),
+        None => Ok(format!("{text}:{SIP_PORT}")),
+        Some(HostFault::Port(..)) => Ok(text.to_owned()),
+        Some(HostFault::Other(_)) => Err(format!(
+            "`{text}` is not host:port; write \"proxy.example.com:5060\""
+        )),
+    }
 }
 
 /// RFC 3261 §19.1.2: the default port of UDP and TCP.

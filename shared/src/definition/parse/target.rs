@@ -65,7 +65,7 @@ pub(super) fn read(
 }
 
 /// The host of a `sip:` URI, or what is wrong with the URI.
-fn uri_host(uri: &str) -> Result<String, String> {
+pub(super) fn uri_host(uri: &str) -> Result<String, String> {
     let (scheme, rest) = uri.split_once(':').unwrap_or(("", uri));
     match scheme.to_ascii_lowercase().as_str() {
         "sip" => {}

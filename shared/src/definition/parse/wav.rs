@@ -36,6 +36,34 @@ pub(super) fn fault(octets: &[u8]) -> Option<String> {
     None
 }
 
+/// What a playable file holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WavFormat {
+    /// Samples a second.
+    pub sample_rate_hz: u32,
+    /// 1 or 2.
+    pub channels: u16,
+    /// How long it plays.
+    pub duration_ms: u64,
+}
+
+/// The format of a file that can be played, or what is wrong with it.
+pub(super) fn format(octets: &[u8]) -> Result<WavFormat, String> {
+    if let Some(fault) = fault(octets) {
+        return Err(fault);
+    }
+    let format = chunk(octets, *b"fmt ").unwrap_or_default();
+    let samples = chunk(octets, *b"data").unwrap_or_default().len() as u64 / 2;
+    let channels = word(format, 2).unwrap_or(1);
+    let sample_rate_hz = long(format, 4).unwrap_or(8_000);
+    let each_second = u64::from(channels) * u64::from(sample_rate_hz);
+    Ok(WavFormat {
+        sample_rate_hz,
+        channels,
+        duration_ms: (samples * 1_000).checked_div(each_second).unwrap_or(0),
+    })
+}
+
 fn chunk(octets: &[u8], id: [u8; 4]) -> Option<&[u8]> {
     let mut at = 12;
     while let Some(head) = octets.get(at..at + 8) {
@@ -85,6 +113,9 @@ mod tests {
     fn playable_files_pass_and_others_say_why() {
         let good = wav(1, 1, 8_000, 16, &[0; 320]);
         assert_eq!(fault(&good), None);
+        let read = format(&wav(1, 2, 16_000, 16, &[0; 64_000])).unwrap();
+        assert_eq!((read.sample_rate_hz, read.channels), (16_000, 2));
+        assert_eq!(read.duration_ms, 1_000);
         for (octets, part) in [
             (wav(7, 1, 8_000, 8, &[0; 320]), "16-bit PCM"),
             (wav(1, 6, 48_000, 16, &[0; 320]), "6 channels"),
