@@ -4,13 +4,139 @@
 //! Owns: names and their uniqueness, revisions, references, sealing of passwords, hashing of keys,
 //! idempotency records. Reads and writes through `store::Control` only. Never decides whether a
 //! caller may do something (`http`) nor whether a run may start (`core`), never knows HTTP.
+//!
+//! Every create takes the id that the object is to get (none: a new one); where an object with this
+//! id is there already, it is answered as if it had just been made. `expected` is the revision that
+//! a caller has read; none: whatever it is.
 
+mod account;
+mod assemble;
+mod bulk;
 mod caller;
+mod check;
 mod error;
+mod id;
+mod idempotency;
+mod key;
 mod list;
-mod signatures;
+mod master;
+mod media;
+mod organization;
+mod plan;
+mod project;
+mod purge;
+mod registrar;
+mod repository;
+mod seal;
+mod secret;
+mod setup;
+mod test;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use assemble::{Assembled, GroupPool};
+pub(crate) use bulk::BULK_ATOMIC;
 pub(crate) use caller::Caller;
 pub(crate) use error::{AuthError, ObjectError};
+pub(crate) use idempotency::{Begin, InFlight, PlannedId, StoredAnswer};
 pub(crate) use list::{LIMIT_DEFAULT, LIMIT_MAX, ListQuery, Sort};
-pub(crate) use signatures::*;
+pub(crate) use master::{KeyError, KeySource};
+pub(crate) use media::MEDIA_OCTETS_MAX;
+pub(crate) use setup::{FirstStart, OpenError};
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use shared::id::{KeyId, RegistrarId};
+use tokio::sync::{Mutex, MutexGuard};
+
+use self::idempotency::Requests;
+use self::repository::Answer;
+use self::seal::Sealer;
+use crate::store::Control;
+
+/// The typed repository. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Objects {
+    inner: Arc<Inner>,
+}
+
+/// All API keys, by id.
+type Callers = HashMap<KeyId, Arc<Caller>>;
+
+struct Inner {
+    control: Control,
+    /// Where media files are.
+    media: PathBuf,
+    sealer: Sealer,
+    ids: id::IdSource,
+    callers: RwLock<Callers>,
+    requests: Arc<Requests>,
+    /// Held while keys change, so that memory and store change in the same order.
+    keys: Mutex<()>,
+    /// Held while accounts of a registrar change: one of them for each registrar, by its hash.
+    accounts: [Mutex<()>; ACCOUNT_LOCKS],
+}
+
+impl std::fmt::Debug for Objects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Objects").finish_non_exhaustive()
+    }
+}
+
+impl Objects {
+    fn new(control: Control, media: PathBuf, sealer: Sealer) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                control,
+                media,
+                sealer,
+                ids: id::IdSource::default(),
+                callers: RwLock::default(),
+                requests: Arc::default(),
+                keys: Mutex::default(),
+                accounts: std::array::from_fn(|_| Mutex::default()),
+            }),
+        }
+    }
+
+    /// The id of a new object: the planned one, or a new one.
+    fn id(&self, planned: Option<u64>) -> Answer<u64> {
+        planned.map_or_else(|| self.inner.ids.next(now()), Ok)
+    }
+
+    async fn lock_accounts(&self, registrar: RegistrarId) -> MutexGuard<'_, ()> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(registrar.0);
+        let index = usize::try_from(hash % ACCOUNT_LOCKS as u64).unwrap_or(0);
+        match self.inner.accounts.get(index) {
+            Some(lock) => lock.lock().await,
+            // The remainder is always below the length.
+            None => self.inner.keys.lock().await,
+        }
+    }
+
+    /// Does what takes long on a thread where it holds nobody up.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Answer<T> + Send + 'static,
+    ) -> Answer<T> {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(error) => Err(ObjectError::Storage(format!(
+                "a worker broke down: {error}"
+            ))),
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, crate::core::millis)
+}
+
+/// Locks for changes of accounts: registrars that are changed at once seldom share one.
+const ACCOUNT_LOCKS: usize = 64;
