@@ -91,6 +91,24 @@ impl Carillon {
         .wait(within)
     }
 
+    /// Starts any command of it in a folder that is there already, with these further variables.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn beside(
+        scratch: &Scratch,
+        name: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Child {
+        let mut command = Command::new(Self::binary());
+        command.env("NO_COLOR", "1");
+        command.args(arguments).current_dir(scratch.path());
+        command.envs(environment.iter().copied());
+        Child::start(name, &mut command, scratch)
+    }
+
     /// Writes a file beside a command's run and runs it there, to its end.
     ///
     /// # Panics
