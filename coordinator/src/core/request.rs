@@ -4,6 +4,7 @@ use serde_json::Value;
 use shared::api::Plan;
 use shared::definition::{Account, Test};
 use shared::id::{AccountId, KeyId, OrganizationId, ProjectId, RegistrarId, RunId, TestId};
+use shared::wire::Problem;
 
 /// A request to start, or only to check, a run of a saved test.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct Assembled {
     pub(crate) document: Value,
     /// Accounts to pick from, at most one pool a group.
     pub(crate) pools: Vec<GroupPool>,
+    /// What was missing when it was made ready: media files, registrars, targets.
+    pub(crate) problems: Vec<Problem>,
 }
 
 /// The accounts that a group may use.

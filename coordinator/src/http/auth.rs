@@ -12,42 +12,48 @@ use shared::api::{ApiKey, Role};
 use shared::id::{KeyId, OrganizationId, ProjectId};
 
 use super::problem::ApiError;
+use crate::objects;
 
 /// An authenticated key.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    key: Arc<ApiKey>,
+    accepted: Arc<objects::Caller>,
 }
 
 impl Caller {
     /// Whoever holds `key`.
-    pub(crate) fn new(key: Arc<ApiKey>) -> Self {
-        Self { key }
+    pub(crate) fn new(accepted: Arc<objects::Caller>) -> Self {
+        Self { accepted }
     }
 
-    /// The key.
+    /// The key; [`objects::Caller::api_key`] also has when it was used last.
     pub(crate) fn key(&self) -> &ApiKey {
-        &self.key
+        &self.accepted.key
+    }
+
+    /// The key as authentication knows it.
+    pub(crate) fn accepted(&self) -> &objects::Caller {
+        &self.accepted
     }
 
     /// The key's id.
     pub(crate) fn id(&self) -> KeyId {
-        self.key.id
+        self.key().id
     }
 
     /// The organization: everything the caller sees is in it.
     pub(crate) fn organization(&self) -> OrganizationId {
-        self.key.organization
+        self.accepted.organization
     }
 
     /// Needs `role` outside of projects. Errors: 403.
     pub(crate) fn require(&self, role: Role) -> Result<(), ApiError> {
-        enough(self.key.role, role)
+        enough(self.key().role, role)
     }
 
     /// Needs an operator. Errors: 403.
     pub(crate) fn require_operator(&self) -> Result<(), ApiError> {
-        if self.key.operator {
+        if self.key().operator {
             return Ok(());
         }
         Err(ApiError::forbidden("this needs an operator's key"))
@@ -55,8 +61,7 @@ impl Caller {
 
     /// The role in a project: the key's override there, or its own; none: it does not see it.
     pub(crate) fn role_in(&self, project: ProjectId) -> Option<Role> {
-        let special = self.key.projects.iter().find(|p| p.project == project);
-        special.map_or(self.key.role, |special| special.role)
+        self.accepted.role_in(project)
     }
 
     /// Needs `role` in a project. Errors: 404 where it does not see the project, else 403.
@@ -116,7 +121,7 @@ mod tests {
     use super::*;
 
     fn caller(role: Option<Role>, projects: Vec<ProjectRole>) -> Caller {
-        Caller::new(Arc::new(ApiKey {
+        Caller::new(Arc::new(objects::Caller::of(ApiKey {
             id: KeyId(1),
             organization: OrganizationId(1),
             name: "key".to_owned(),
@@ -129,7 +134,7 @@ mod tests {
             revision: 1,
             created_unix_ms: 0,
             updated_unix_ms: 0,
-        }))
+        })))
     }
 
     fn status(result: Result<(), ApiError>) -> u16 {

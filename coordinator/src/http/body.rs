@@ -82,6 +82,28 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalJson<T> {
     }
 }
 
+/// A body of no bytes.
+///
+/// Errors: 413 where there is one, as [`read`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Empty;
+
+impl FromRequest for Empty {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
+        let payload = Payload::from_request(request, payload);
+        let request = request.clone();
+        Box::pin(async move {
+            let payload = payload.await.map_err(|error| ApiError::internal(&error))?;
+            let limits = limits(&request)?;
+            read(&request, payload, 0, limits.body_timeout).await?;
+            Ok(Self)
+        })
+    }
+}
+
 /// The service's bounds.
 pub(crate) fn limits(request: &HttpRequest) -> Result<Arc<HttpConfig>, ApiError> {
     request
@@ -190,6 +212,12 @@ pub(crate) fn parse<T: DeserializeOwned>(octets: &[u8]) -> Result<T, ApiError> {
     })?;
     reader.end().map_err(|error| syntax(&error))?;
     Ok(value)
+}
+
+/// A value of the right shape. Errors: 422 naming the field.
+pub(crate) fn shaped<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, ApiError> {
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| told(error.path().to_string(), error.inner()))
 }
 
 fn syntax(error: &serde_json::Error) -> ApiError {

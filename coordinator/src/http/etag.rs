@@ -1,7 +1,7 @@
 //! Revisions as entity tags: `ETag`, `If-Match`, `If-None-Match` (RFC 9110 §13).
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use actix_web::http::header::{ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
@@ -29,6 +29,14 @@ pub(crate) fn object(request: &HttpRequest, revision: u64, body: &impl Serialize
 pub(crate) fn fresh(status: StatusCode, revision: u64, body: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((ETAG, etag(revision)))
+        .json(body)
+}
+
+/// 201 with the object, its tag and where it is.
+pub(crate) fn created(location: &str, revision: u64, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Created()
+        .insert_header((ETAG, etag(revision)))
+        .insert_header((LOCATION, location))
         .json(body)
 }
 

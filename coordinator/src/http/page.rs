@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use shared::api::{FieldProblem, Page};
 
 use super::problem::ApiError;
+use crate::objects;
 
 /// Items of a page where `limit` is not given.
 pub(crate) const LIMIT_DEFAULT: usize = 50;
@@ -132,6 +133,62 @@ impl Query {
                 "`limit` has to be a number from 1 to 500",
             )),
         }
+    }
+}
+
+/// The parameters of every list of objects.
+const OBJECTS: [&str; 4] = ["limit", "cursor", "sort", "name"];
+
+/// The parameters of every list of objects, for the OpenAPI document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read by the OpenAPI document only")]
+pub(crate) struct ListParams {
+    /// Items of a page.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// `created` (the default) or `name`; a `-` before it: descending.
+    #[param(pattern = "^-?(created|name)$")]
+    sort: Option<String>,
+    /// Only those whose name holds this, whatever the case.
+    name: Option<String>,
+}
+
+impl Query {
+    /// The parameters of a list of objects, and those in `more`.
+    ///
+    /// Errors: 400 naming the parameter.
+    pub(crate) fn objects(
+        request: &HttpRequest,
+        more: &[&str],
+    ) -> Result<(Self, objects::ListQuery), ApiError> {
+        let mut known = OBJECTS.to_vec();
+        known.extend_from_slice(more);
+        let query = Self::of(request, &known)?;
+        let list = objects::ListQuery {
+            name: query.text("name").map(str::to_owned),
+            sort: match query.text("sort") {
+                Some(text) => text.parse().map_err(in_query)?,
+                None => objects::Sort::default(),
+            },
+            cursor: query.text("cursor").map(str::to_owned),
+            limit: Some(query.limit()?),
+        };
+        Ok((query, list))
+    }
+}
+
+/// What `Objects` says of a list's parameters is a 400, not a 422.
+pub(crate) fn in_query(error: objects::ObjectError) -> ApiError {
+    match error {
+        objects::ObjectError::Invalid(errors) => {
+            let names: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+            let detail = format!("these query parameters are wrong: {}", names.join(", "));
+            ApiError::bad_request("bad_query", detail).with_errors(errors)
+        }
+        other => other.into(),
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct ApiError {
     pub(crate) limit: Option<LimitDetail>,
     /// Seconds, for 429 and 503.
     pub(crate) retry_after_s: Option<u64>,
+    /// The request's id; `manners` sets it.
+    instance: String,
 }
 
 impl ApiError {
@@ -44,6 +46,7 @@ impl ApiError {
             errors: Vec::new(),
             limit: None,
             retry_after_s: None,
+            instance: String::new(),
         }
     }
 
@@ -124,18 +127,42 @@ impl ApiError {
         self
     }
 
-    /// The document, for the request `instance`.
-    pub(crate) fn document(&self, instance: &str) -> ProblemDocument {
+    /// Says in which request it was.
+    pub(crate) fn in_request(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.instance);
+        self
+    }
+
+    /// The code of an error that comes without one, as those of actix-web do.
+    pub(crate) fn code_of(status: StatusCode) -> &'static str {
+        match status {
+            StatusCode::NOT_FOUND => "not_found",
+            StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+            StatusCode::REQUEST_TIMEOUT => "timeout",
+            StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+            status if status.is_client_error() => "bad_request",
+            _ => "internal",
+        }
+    }
+
+    /// The document.
+    pub(crate) fn document(&self) -> ProblemDocument {
         ProblemDocument {
             kind: format!("urn:carillon:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
             detail: self.detail.clone(),
             code: self.code.to_owned(),
-            instance: instance.to_owned(),
+            instance: self.instance.clone(),
             errors: self.errors.clone(),
             limit: self.limit.clone(),
         }
+    }
+
+    /// The document as JSON.
+    pub(crate) fn text(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.document()).unwrap_or_default()
     }
 }
 
@@ -151,7 +178,9 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
-        let mut response = HttpResponse::new(self.status);
+        let mut response = HttpResponse::build(self.status)
+            .content_type(PROBLEM_JSON)
+            .body(self.text());
         response.extensions_mut().insert(self.clone());
         response
     }

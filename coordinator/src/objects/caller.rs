@@ -18,6 +18,17 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// A caller with this key, whatever its secret.
+    #[cfg(test)]
+    pub(crate) fn of(key: ApiKey) -> Self {
+        Self {
+            organization: key.organization,
+            key,
+            secret: [0; 32],
+            used: AtomicU64::new(0),
+        }
+    }
+
     /// What it may do in a project; none: the project does not exist for it.
     pub(crate) fn role_in(&self, project: ProjectId) -> Option<Role> {
         let listed = self.key.projects.iter().find(|own| own.project == project);
