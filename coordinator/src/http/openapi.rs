@@ -14,6 +14,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 use shared::api::ProblemDocument;
+use shared::id::RunId;
 
 use super::problem::PROBLEM_JSON;
 
@@ -169,6 +170,14 @@ fn complete(method: &str, path: &str, operation: &mut Operation) {
         RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Query,
         RefOr::Ref(_) => false,
     });
+    for name in path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+    {
+        if !parameters.iter().any(|known| is_in_path(known, name)) {
+            parameters.push(RefOr::T(id(name)));
+        }
+    }
     if method == "POST" && !public {
         parameters.push(RefOr::T(header(
             "Idempotency-Key",
@@ -228,6 +237,26 @@ fn answer_headers(status: &str, makes: bool, response: &mut Response) {
             "`true`: this answer was given before.",
         );
     }
+}
+
+fn is_in_path(parameter: &RefOr<Parameter>, name: &str) -> bool {
+    match parameter {
+        RefOr::T(parameter) => {
+            parameter.parameter_in == ParameterIn::Path && parameter.name == name
+        }
+        RefOr::Ref(_) => false,
+    }
+}
+
+/// A part of the path that a handler did not describe: an id, as nearly all are.
+fn id(name: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(format!("The id of the {name}.")))
+        .schema(Some(RunId::schema()))
+        .build()
 }
 
 fn header(name: &str, description: &str) -> Parameter {

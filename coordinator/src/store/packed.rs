@@ -22,7 +22,10 @@ pub(super) enum Unpacked {
 /// Cuts a record: the value of its own key, then the further parts.
 fn pack(octets: &[u8]) -> std::io::Result<Vec<Vec<u8>>> {
     let (how, packed) = if octets.len() > PART_MAX {
-        (ZSTD, std::borrow::Cow::from(super::parts::compress(octets)?))
+        (
+            ZSTD,
+            std::borrow::Cow::from(super::parts::compress(octets)?),
+        )
     } else {
         (PLAIN, octets.into())
     };
@@ -33,7 +36,10 @@ fn pack(octets: &[u8]) -> std::io::Result<Vec<Vec<u8>>> {
     let further = u16::try_from(parts.len() - 1)
         .map_err(|_| std::io::Error::other("the record is too long"))?;
     if let Some(first) = parts.first_mut() {
-        first.splice(0..0, [how, further.to_be_bytes()[0], further.to_be_bytes()[1]]);
+        first.splice(
+            0..0,
+            [how, further.to_be_bytes()[0], further.to_be_bytes()[1]],
+        );
     }
     Ok(parts)
 }
@@ -103,11 +109,7 @@ pub(super) fn insert(
 }
 
 /// Takes a record away, if there is one.
-pub(super) fn delete(
-    tree: &sled::Tree,
-    batch: &mut sled::Batch,
-    key: &[u8],
-) -> sled::Result<()> {
+pub(super) fn delete(tree: &sled::Tree, batch: &mut sled::Batch, key: &[u8]) -> sled::Result<()> {
     if let Some(value) = tree.get(key)? {
         batch.remove(key);
         for number in 1..=further(&value) {
@@ -136,7 +138,8 @@ mod tests {
             let mut random = Random::new(seed);
             let key = b"key";
             for _ in 0..6 {
-                let length = [0, 1, PART_MAX, PART_MAX + 1, 9_000, 60_000][random.below(6) as usize];
+                let length =
+                    [0, 1, PART_MAX, PART_MAX + 1, 9_000, 60_000][random.below(6) as usize];
                 let noise = random.below(2) == 0;
                 let octets: Vec<u8> = (0..length)
                     .map(|_| if noise { random.below(256) as u8 } else { 7 })
@@ -149,7 +152,11 @@ mod tests {
                 assert_eq!(got, Unpacked::Whole(octets), "seed {seed}");
                 let places = 1 + usize::from(further(&value));
                 assert_eq!(db.len(), places, "seed {seed}: parts of the one before");
-                assert!(db.iter().values().all(|v| v.unwrap().len() <= PART_MAX + HEAD));
+                assert!(
+                    db.iter()
+                        .values()
+                        .all(|v| v.unwrap().len() <= PART_MAX + HEAD)
+                );
             }
             let mut batch = sled::Batch::default();
             delete(&db, &mut batch, key).unwrap();

@@ -39,4 +39,3 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
     content::routes(config);
     tests::routes(config);
 }
-

@@ -38,12 +38,6 @@ pub(super) fn parse(octets: &[u8]) -> Result<TestDefinition, ApiError> {
 }
 
 fn table(table: &DeTable<'_>, depth: usize) -> Result<Map<String, Value>, ApiError> {
-    if depth > DEPTH_MAX {
-        return Err(ApiError::bad_request(
-            "too_deep",
-            format!("TOML may be nested {DEPTH_MAX} levels deep"),
-        ));
-    }
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
@@ -59,6 +53,12 @@ fn value(item: &DeValue<'_>, depth: usize) -> Result<Value, ApiError> {
     let bad = |text: &str| {
         ApiError::bad_request("bad_toml", format!("{text} is out of range for this API"))
     };
+    if depth > DEPTH_MAX {
+        return Err(ApiError::bad_request(
+            "too_deep",
+            format!("TOML may be nested {DEPTH_MAX} levels deep"),
+        ));
+    }
     Ok(match item {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Boolean(truth) => Value::Bool(*truth),
@@ -77,7 +77,7 @@ fn value(item: &DeValue<'_>, depth: usize) -> Result<Value, ApiError> {
                 .map(|item| value(item.get_ref(), depth + 1))
                 .collect::<Result<_, _>>()?,
         ),
-        DeValue::Table(inner) => Value::Object(table(inner, depth + 1)?),
+        DeValue::Table(inner) => Value::Object(table(inner, depth)?),
     })
 }
 
