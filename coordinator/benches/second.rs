@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::{CoordinatorConfig, Plan, start};
+use coordinator::{CoordinatorConfig, start};
 use shared::bus::{Bus, LocalBus};
 use shared::definition::{Codec, Group, Media, Playout, SocketMode, Target, Test, Transport};
 use shared::id::{EndpointIndex, GroupIndex, NodeId};
@@ -33,11 +33,7 @@ async fn run() {
     let bus = LocalBus::new();
     let node = NodeId("bench".to_owned());
     let mut commands = bus.subscribe(&command_subject(&node), 16);
-    let config = CoordinatorConfig {
-        data_dir: directory.clone(),
-        plan: Plan::default(),
-        version: "bench".to_owned(),
-    };
+    let config = CoordinatorConfig::new(directory.clone(), "bench");
     let coordinator = start(config, Arc::new(bus.clone())).unwrap();
     let say = |report: &Report| {
         let published = bus.publish(&report_subject(&node), encode(report).unwrap());

@@ -1,4 +1,7 @@
-//! What the rest of the program holds of a coordinator: submit, stop, watch, read.
+//! What the rest of the program holds of a coordinator: submit, stop, watch, read. What only the
+//! service asks for is in `control`.
+
+mod control;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
@@ -6,22 +9,21 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix::{Actor, Addr, Arbiter, AsyncContext, WeakAddr};
-use shared::api::{self, Balance, Checked, LedgerEntry, UpdateRun, Usage};
 use shared::bus::Bus;
 use shared::definition::Test;
-use shared::id::{EndpointIndex, OrganizationId, RunId};
+use shared::id::{EndpointIndex, RunId};
 use shared::result::RunResult;
 use shared::wire::Trace;
 use thiserror::Error;
 
-use crate::actor::{CoordinatorActor, Finished, Stop, Submit, Trouble};
-use crate::core::audit::AuditReport;
+use crate::actor::{
+    CoordinatorActor, Finished, Parts, Published, Shutdown, Stop, Submit, Trouble, recover,
+};
 use crate::core::plan::Plan;
-use crate::core::record::RunRecord;
-use crate::core::request::StartRequest;
-use crate::live::{Board, LiveStream, Shown, Update};
+use crate::core::run::StopCause;
+use crate::live::{Board, LiveStream, Shown};
 use crate::result;
-use crate::store::{Meta, Reader, StoreError, Writer};
+use crate::store::{Control, Meta, Reader, StoreError, Writer};
 
 /// What a coordinator is started with.
 #[derive(Clone, Debug)]
@@ -99,8 +101,9 @@ pub enum StopReason {
     Shutdown,
 }
 
-fn not_yet() -> RequestError {
-    RequestError::Storage("not yet".to_owned())
+/// Makes ids differ from others of the same millisecond.
+fn random() -> u32 {
+    RandomState::new().build_hasher().finish() as u32
 }
 
 /// A running coordinator. Clones are the same one.
@@ -108,6 +111,8 @@ fn not_yet() -> RequestError {
 pub struct Handle {
     actor: Addr<CoordinatorActor>,
     board: Arc<Board>,
+    published: Arc<Published>,
+    control: Control,
     meta: Meta,
     version: Arc<str>,
 }
@@ -120,12 +125,9 @@ pub fn start(config: CoordinatorConfig, bus: Arc<dyn Bus>) -> Result<Handle, Sta
     let storage = |error: StoreError| StartError::Storage(error.to_string());
     let (meta, epoch) = Meta::open(&config.data_dir).map_err(storage)?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let orphans = meta
+    let old = meta
         .end_orphans(since.map_or(0, crate::core::millis))
         .map_err(storage)?;
-    if orphans > 0 {
-        tracing::warn!(orphans, "runs of an earlier coordinator were ended");
-    }
     // The writer tells the actor of errors, and the actor owns the writer: the address comes later.
     let address: Arc<OnceLock<WeakAddr<CoordinatorActor>>> = Arc::default();
     let tell = Arc::clone(&address);
@@ -139,9 +141,24 @@ pub fn start(config: CoordinatorConfig, bus: Arc<dyn Bus>) -> Result<Handle, Sta
         }),
     )
     .map_err(storage)?;
+    let control = writer.control();
+    let recovered = recover(&meta, &control, epoch).map_err(storage)?;
+    let orphans = old + recovered.ended;
+    if orphans > 0 {
+        tracing::warn!(orphans, "runs of an earlier coordinator were ended");
+    }
+    let (board, published): (Arc<Board>, Arc<Published>) = Default::default();
     // Subscribed here, not on the arbiter: what a node says after this call is heard.
-    let board = Arc::new(Board::default());
-    let coordinator = CoordinatorActor::new(bus, writer, config.plan, epoch, Arc::clone(&board));
+    let coordinator = CoordinatorActor::new(Parts {
+        bus,
+        writer,
+        plan: config.plan,
+        epoch,
+        starts_at_once: config.starts_at_once,
+        board: Arc::clone(&board),
+        published: Arc::clone(&published),
+        recovered,
+    });
     let arbiter = Arbiter::new();
     let actor = CoordinatorActor::start_in_arbiter(&arbiter.handle(), move |context| {
         let _ = address.set(context.address().downgrade());
@@ -150,35 +167,39 @@ pub fn start(config: CoordinatorConfig, bus: Arc<dyn Bus>) -> Result<Handle, Sta
     Ok(Handle {
         actor,
         board,
+        published,
+        control,
         meta,
         version: config.version.into(),
     })
 }
 
 impl Handle {
-    /// Submits a test as a new run; PENDING is stored before this returns.
+    /// Submits a test as a new run of nobody's organization; that it is stored before this returns.
     ///
     /// Whatever is wrong with the test ends the run as CANNOT_RUN_FOR_NOW, not this call.
+    /// Errors: [`RequestError::StorageFull`] where not even that can be stored.
     pub async fn submit(&self, test: Test) -> Result<RunId, RequestError> {
-        let random = RandomState::new().build_hasher().finish();
+        let random = random();
         let (run, stored) = self
             .actor
-            .send(Submit {
-                test,
-                random: random as u32,
-            })
+            .send(Submit { test, random })
             .await
             .map_err(|_| RequestError::Gone)?;
-        stored.await.map_err(|_| RequestError::Gone)?;
+        stored.await.map_err(|_| RequestError::Gone)??;
         Ok(run)
     }
 
     /// Asks a run to stop. A second call, or one after its end, changes nothing.
     pub async fn stop(&self, run: RunId, reason: StopReason) -> Result<(), RequestError> {
-        let interrupted = reason == StopReason::Interrupted;
+        let cause = match reason {
+            StopReason::Interrupted => StopCause::Interrupted,
+            StopReason::Requested => StopCause::Requested,
+            StopReason::Shutdown => StopCause::Shutdown,
+        };
         let known = self
             .actor
-            .send(Stop { run, interrupted })
+            .send(Stop { run, cause })
             .await
             .map_err(|_| RequestError::Gone)?;
         if known {
@@ -188,94 +209,16 @@ impl Handle {
         }
     }
 
-    /// Starts a run of a saved test: answers once it has left PENDING, or after 2 s, with all of it
-    /// stored and flushed. What the limits or anything else forbid is a run that ended
-    /// CANNOT_RUN_FOR_NOW, not an error.
-    ///
-    /// Errors: [`RequestError::StorageFull`] where it cannot be stored.
-    pub(crate) async fn start_run(
-        &self,
-        request: StartRequest,
-    ) -> Result<Arc<RunRecord>, RequestError> {
-        let _ = request;
-        Err(not_yet())
-    }
-
-    /// Everything that would speak against a run now; nothing is stored or reserved.
-    pub(crate) async fn check(&self, request: StartRequest) -> Result<Checked, RequestError> {
-        let _ = request;
-        Err(not_yet())
-    }
-
-    /// Changes what people say about a run; with `revision`, only where it is still that one.
-    ///
-    /// The only way to change a record of a run: one that lives is in the actor's hands.
-    pub(crate) async fn update_run(
-        &self,
-        run: RunId,
-        change: UpdateRun,
-        revision: Option<u64>,
-    ) -> Result<Arc<RunRecord>, RequestError> {
-        let _ = (run, change, revision);
-        Err(not_yet())
-    }
-
-    /// How a live run stands now; none where it has ended or is unknown. Never waits.
-    pub(crate) fn live(&self, run: RunId) -> Option<Arc<Update>> {
-        let latest = self.board.get(run)?.latest()?;
-        (!latest.live.status.is_terminal()).then_some(latest)
-    }
-
-    /// The place of a run among those that wait for a start slot, from 1. Never waits.
-    pub(crate) fn queue_position(&self, run: RunId) -> Option<u32> {
-        let _ = run;
-        None
-    }
-
-    /// Adds credits. `id`: 32 hexadecimal digits; a second call with it is answered as the first.
-    pub(crate) async fn grant(
-        &self,
-        organization: OrganizationId,
-        endpoint_ms: u64,
-        note: String,
-        id: String,
-    ) -> Result<LedgerEntry, RequestError> {
-        let _ = (organization, endpoint_ms, note, id);
-        Err(not_yet())
-    }
-
-    /// An organization's credits; nothing where it has no entry. Never waits.
-    pub(crate) fn balance(&self, organization: OrganizationId) -> Balance {
-        let _ = organization;
-        Balance::default()
-    }
-
-    /// What an organization's live runs use; the limits are its plan's. Never waits.
-    pub(crate) fn usage(&self, organization: OrganizationId, plan: &api::Plan) -> Usage {
-        let _ = organization;
-        Usage {
-            concurrent_runs: 0,
-            concurrent_runs_limit: plan.concurrent_runs_per_organization,
-            concurrent_endpoints: 0,
-            concurrent_endpoints_limit: plan.concurrent_endpoints,
-        }
-    }
-
-    /// Checks every invariant of the books now, against what is stored.
-    pub(crate) async fn audit(&self) -> Result<AuditReport, RequestError> {
-        Err(not_yet())
-    }
-
-    /// Every node that ever reported, by name.
-    pub(crate) async fn nodes(&self) -> Result<Vec<api::Node>, RequestError> {
-        Err(not_yet())
-    }
-
     /// Starts nothing more, stops every live run, and returns once all is stored, or after
     /// `deadline`. True: everything ended.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
-        let _ = deadline;
-        false
+        let ended = async {
+            let ended = self.actor.send(Shutdown).await.ok()?;
+            ended.await.ok()?;
+            // What the ends left in the storage thread's queue.
+            self.actor.send(Finished).await.ok()?.await.ok()
+        };
+        matches!(tokio::time::timeout(deadline, ended).await, Ok(Some(())))
     }
 
     /// Watches a run of this coordinator: first how it stands now, then each change.

@@ -22,8 +22,9 @@ pub(crate) fn read(
     with_endpoints: bool,
 ) -> Result<RunResult, RequestError> {
     let told = |error| told(run, error);
-    let reader = Reader::open(meta, run).map_err(told)?;
-    let header = reader.header().map_err(told)?;
+    let Some((reader, header)) = open(meta, run).map_err(told)? else {
+        return without_storage(meta, run, version);
+    };
     let mut result = head(&reader, &header, run, version).map_err(told)?;
     if with_endpoints {
         for range in passes(&header, &reader) {
@@ -50,25 +51,73 @@ pub(crate) fn write_json(
         RequestError::Storage(format!("the result cannot be written: {error}"))
     };
     let serialized = |error: serde_json::Error| written(error.into());
-    let reader = Reader::open(meta, run).map_err(told)?;
-    let header = reader.header().map_err(told)?;
-    let result = head(&reader, &header, run, version).map_err(told)?;
+    let opened = open(meta, run).map_err(told)?;
+    let result = match &opened {
+        Some((reader, header)) => head(reader, header, run, version).map_err(told)?,
+        None => without_storage(meta, run, version)?,
+    };
     let text = serde_json::to_string(&result).map_err(serialized)?;
     let open = text.strip_suffix("]}").ok_or_else(|| {
         RequestError::Storage("`endpoints` is not the last field of a result".to_owned())
     })?;
     out.write_all(open.as_bytes()).map_err(written)?;
     let mut first = true;
-    for range in passes(&header, &reader) {
-        for endpoint in endpoints(&reader, &header, run, range).map_err(told)? {
-            if !std::mem::take(&mut first) {
-                out.write_all(b",").map_err(written)?;
+    if let Some((reader, header)) = &opened {
+        for range in passes(header, reader) {
+            for endpoint in endpoints(reader, header, run, range).map_err(told)? {
+                if !std::mem::take(&mut first) {
+                    out.write_all(b",").map_err(written)?;
+                }
+                serde_json::to_writer(&mut *out, &endpoint).map_err(serialized)?;
             }
-            serde_json::to_writer(&mut *out, &endpoint).map_err(serialized)?;
         }
     }
     out.write_all(b"]}\n").map_err(written)?;
     out.flush().map_err(written)
+}
+
+/// A run's own storage, with the history of its record; none where the run was refused before it
+/// got one.
+fn open(meta: &Meta, run: RunId) -> Result<Option<(Reader, Header)>, StoreError> {
+    let record = meta.runs().find(run);
+    match Reader::open(meta, run) {
+        Ok(reader) => {
+            let mut header = reader.header()?;
+            if let Some(record) = record {
+                header.history.clone_from(&record.history);
+            }
+            Ok(Some((reader, header)))
+        }
+        Err(StoreError::UnknownRun) if record.is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The result of a run that has nothing but its record.
+fn without_storage(meta: &Meta, run: RunId, version: &str) -> Result<RunResult, RequestError> {
+    let record = meta.runs().find(run).ok_or(RequestError::UnknownRun(run))?;
+    Ok(RunResult {
+        schema_version: SCHEMA_VERSION,
+        carillon_version: version.to_owned(),
+        run: run.to_string(),
+        test: record.test_name.clone(),
+        status: record.status(),
+        history: record.history.clone(),
+        problems: record.problems.clone(),
+        verdict: record.verdict.unwrap_or(Verdict::Failed),
+        began_unix_ms: record.began_unix_ms,
+        elapsed_ms: record.elapsed_ms,
+        all: Part {
+            name: "all".to_owned(),
+            ..Part::default()
+        },
+        groups: Vec::new(),
+        failures: Vec::new(),
+        generator: shared::result::GeneratorHealth::default(),
+        thresholds: record.thresholds.clone(),
+        seconds: Vec::new(),
+        endpoints: Vec::new(),
+    })
 }
 
 fn head(

@@ -1,41 +1,74 @@
 //! The actor itself: the bus in, the cores, the writer and the bus out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, StreamHandler, WeakAddr};
 use futures_util::stream;
 use shared::bus::{Bus, BusMessage, REPORTS_CAPACITY, Subscription};
-use shared::id::{NodeId, RunId};
-use shared::wire::{Desired, DesiredState, REPORTS, Report, command_subject, decode, encode};
+use shared::id::{NodeId, OrganizationId, RunId};
+use shared::wire::{REPORTS, Report, decode};
+use tokio::sync::oneshot;
 
+use super::audit::Auditor;
+use super::commit::Transfers;
+use super::live_run::LiveRun;
+use super::published::Published;
+use super::recover::Recovered;
 use crate::core::Now;
+use crate::core::accounts::AccountsInUse;
+use crate::core::ledger::Ledger;
 use crate::core::nodes::Nodes;
-use crate::core::plan::{Plan, Usage};
-use crate::core::run::{Input, Output, Record, Run, World};
-use crate::live::{Board, Shown};
-use crate::store::{Command, Writer};
+use crate::core::plan::Plan;
+use crate::core::queue::StartQueue;
+use crate::core::record::RunRecord;
+use crate::core::run::Input;
+use crate::failpoint::{self, failpoint};
+use crate::live::Board;
+use crate::store::{Control, Writer};
 
 /// Decides through its cores what happens to every run.
 pub(crate) struct CoordinatorActor {
     pub(super) bus: Arc<dyn Bus>,
     pub(super) writer: Writer,
+    pub(super) control: Control,
     pub(super) plan: Plan,
     pub(super) epoch: u64,
     pub(super) nodes: Nodes,
     pub(super) runs: BTreeMap<RunId, LiveRun>,
     /// The same runs, for those who watch.
     pub(super) board: Arc<Board>,
+    pub(super) published: Arc<Published>,
+    pub(super) ledger: Ledger,
+    pub(super) transfers: BTreeMap<OrganizationId, Transfers>,
+    pub(super) accounts: AccountsInUse,
+    pub(super) queue: StartQueue,
+    pub(super) auditor: Auditor,
+    /// Why the books are not to be trusted; nothing new starts then.
+    pub(super) broken: Option<String>,
+    /// The newest change of a run's label on its way to the disk.
+    pub(super) updating: BTreeMap<RunId, Arc<RunRecord>>,
+    /// Grants under way, by their ids.
+    pub(super) granting: BTreeSet<String>,
+    /// Set while shutting down: whom to tell once everything has ended.
+    pub(super) closing: Option<Vec<oneshot::Sender<()>>>,
     reports: Option<Subscription>,
     overflow: Overflow,
     unreadable: u64,
 }
 
-/// A run and who watches it.
-pub(super) struct LiveRun {
-    pub(super) core: Run,
-    pub(super) shown: Arc<Shown>,
+/// What the actor is made of beside its cores.
+pub(crate) struct Parts {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) writer: Writer,
+    pub(crate) plan: Plan,
+    pub(crate) epoch: u64,
+    pub(crate) starts_at_once: u32,
+    pub(crate) board: Arc<Board>,
+    pub(crate) published: Arc<Published>,
+    /// The books and the sums of what is stored, as the start found them.
+    pub(crate) recovered: Recovered,
 }
 
 /// Reports that the full queue refused, as seen so far.
@@ -48,90 +81,35 @@ struct Overflow {
 
 impl CoordinatorActor {
     /// Subscribes at once, so that no report between this and the actor's start is lost.
-    pub(crate) fn new(
-        bus: Arc<dyn Bus>,
-        writer: Writer,
-        plan: Plan,
-        epoch: u64,
-        board: Arc<Board>,
-    ) -> Self {
-        let reports = bus.subscribe(REPORTS, REPORTS_CAPACITY);
-        Self {
-            bus,
-            writer,
-            plan,
-            epoch,
+    pub(crate) fn new(parts: Parts) -> Self {
+        let reports = parts.bus.subscribe(REPORTS, REPORTS_CAPACITY);
+        let actor = Self {
+            bus: parts.bus,
+            control: parts.writer.control(),
+            writer: parts.writer,
+            plan: parts.plan,
+            epoch: parts.epoch,
             nodes: Nodes::default(),
             runs: BTreeMap::new(),
-            board,
+            board: parts.board,
+            published: parts.published,
+            ledger: parts.recovered.ledger,
+            transfers: BTreeMap::new(),
+            accounts: AccountsInUse::default(),
+            queue: StartQueue::new(parts.starts_at_once),
+            auditor: Auditor::new(parts.recovered.replays),
+            broken: None,
+            updating: BTreeMap::new(),
+            granting: BTreeSet::new(),
+            closing: None,
             reports: Some(reports),
             overflow: Overflow::default(),
             unreadable: 0,
+        };
+        for organization in actor.ledger.organizations() {
+            actor.publish(organization);
         }
-    }
-
-    /// What runs that have not ended use.
-    pub(super) fn usage(&self, but: RunId) -> Usage {
-        let live = self
-            .runs
-            .iter()
-            .filter(|(run, live)| **run != but && !live.core.status().is_terminal());
-        live.fold(Usage::default(), |usage, (_, live)| Usage {
-            runs: usage.runs + 1,
-            endpoints: usage.endpoints.saturating_add(live.core.endpoints()),
-        })
-    }
-
-    /// Feeds one input to a run and performs everything it puts out.
-    pub(super) fn drive(&mut self, run: RunId, input: Input, address: &WeakAddr<Self>) {
-        let usage = self.usage(run);
-        let Some(live) = self.runs.get_mut(&run) else {
-            return;
-        };
-        let world = World {
-            nodes: &self.nodes,
-            usage,
-        };
-        live.core.handle(now(), input, &world);
-        self.perform(run, address);
-    }
-
-    /// Performs what a run put out, in its order, through the writer's queue.
-    pub(super) fn perform(&mut self, run: RunId, address: &WeakAddr<Self>) {
-        let Some(live) = self.runs.get_mut(&run) else {
-            return;
-        };
-        while let Some(output) = live.core.poll() {
-            enroll(&live.shown, &output);
-            let command = match output {
-                Output::Move(step) => {
-                    tracing::info!(%run, status = %step.status, reason = %step.reason, "{}", step.sentence);
-                    Command::Move(run, step)
-                }
-                Output::Store(record) => Command::Record(run, record),
-                Output::Live(update) => {
-                    let shown = Arc::clone(&live.shown);
-                    let board = Arc::clone(&self.board);
-                    Command::Then(Box::new(move || {
-                        let ended = update.status.is_terminal();
-                        shown.show(*update);
-                        if ended {
-                            board.retire(run);
-                        }
-                    }))
-                }
-                Output::Send(node, desired) => {
-                    let bus = Arc::clone(&self.bus);
-                    let address = address.clone();
-                    Command::Then(Box::new(move || {
-                        send(bus.as_ref(), &address, run, node, &desired);
-                    }))
-                }
-            };
-            if self.writer.push(command).is_err() {
-                tracing::error!(%run, "the storage thread has ended");
-            }
-        }
+        actor
     }
 
     fn message(&mut self, message: &BusMessage, address: &WeakAddr<Self>) {
@@ -155,6 +133,9 @@ impl CoordinatorActor {
         if let Some(node) = node {
             self.nodes.heard(at.instant, node);
         }
+        if matches!(report, Report::Ended { .. }) {
+            failpoint(failpoint::AFTER_LAST_REPORT);
+        }
         self.drive(run, Input::Report(report), address);
     }
 
@@ -169,7 +150,7 @@ impl CoordinatorActor {
         let live: Vec<RunId> = self
             .runs
             .iter()
-            .filter(|(_, live)| !live.core.status().is_terminal())
+            .filter(|(_, live)| live.core.is_some() && !live.status().is_terminal())
             .map(|(run, _)| *run)
             .collect();
         for run in live {
@@ -186,7 +167,7 @@ impl CoordinatorActor {
             let Some(ended) = self
                 .runs
                 .iter()
-                .find_map(|(run, live)| live.core.status().is_terminal().then_some(*run))
+                .find_map(|(run, live)| (live.has_ended && live.core.is_none()).then_some(*run))
             else {
                 return;
             };
@@ -211,9 +192,14 @@ impl Actor for CoordinatorActor {
                 }
             }));
         }
+        context.set_mailbox_capacity(MAILBOX);
         context.run_interval(WAKE_EVERY, |actor, context| {
             actor.wake(&context.address().downgrade());
         });
+        context.run_interval(AUDIT_EVERY, |actor, context| {
+            actor.audit(false, None, &context.address().downgrade());
+        });
+        self.audit(false, None, &context.address().downgrade());
     }
 }
 
@@ -235,6 +221,14 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
+    /// Nobody took a command off the bus.
+    pub(super) fn undelivered(run: RunId, node: NodeId) -> Self {
+        Self {
+            run,
+            input: Input::Undelivered(node),
+        }
+    }
+
     /// Storing failed.
     pub(crate) fn storage(run: RunId, error: String) -> Self {
         Self {
@@ -249,46 +243,6 @@ impl Handler<Trouble> for CoordinatorActor {
 
     fn handle(&mut self, trouble: Trouble, context: &mut Self::Context) {
         self.drive(trouble.run, trouble.input, &context.address().downgrade());
-    }
-}
-
-/// Keeps the list of endpoints up with what the run takes in.
-fn enroll(shown: &Shown, output: &Output) {
-    // None: it has ended, and what comes late is not taken in either.
-    let _ = shown.with_roster(|roster| match output {
-        Output::Send(node, desired) if desired.state == DesiredState::Prepared => {
-            roster.recast(&desired.test);
-            roster.assign(node, &desired.shares);
-        }
-        Output::Store(Record::Frame(frame)) => roster.frame(frame),
-        Output::Store(Record::Report(report)) => roster.report(report),
-        Output::Store(Record::Trace(trace)) => roster.trace(trace.endpoint),
-        Output::Send(..) | Output::Store(_) | Output::Move(_) | Output::Live(_) => {}
-    });
-}
-
-fn send(
-    bus: &dyn Bus,
-    address: &WeakAddr<CoordinatorActor>,
-    run: RunId,
-    node: NodeId,
-    desired: &Desired,
-) {
-    let published = match encode(desired) {
-        Ok(payload) => bus.publish(&command_subject(&node), payload),
-        Err(error) => {
-            tracing::error!(%run, %node, %error, "a command cannot be written");
-            shared::bus::Published::default()
-        }
-    };
-    if (published.delivered == 0 || published.refused > 0)
-        && let Some(address) = address.upgrade()
-    {
-        // Bounded by the commands that were sent: one answer each.
-        address.do_send(Trouble {
-            run,
-            input: Input::Undelivered(node),
-        });
     }
 }
 
@@ -314,6 +268,10 @@ pub(super) fn now() -> Now {
     }
 }
 
+/// Requests that wait for the actor; further callers wait for their place.
+const MAILBOX: usize = 4_096;
+/// How often the books are audited where nothing ends.
+const AUDIT_EVERY: Duration = Duration::from_secs(60);
 /// How often deadlines are looked at.
 const WAKE_EVERY: Duration = Duration::from_millis(200);
 /// Runs in memory; those above it that have ended are only in storage.

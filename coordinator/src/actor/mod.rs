@@ -1,8 +1,22 @@
 //! The CoordinatorActor: turns the world into inputs of the cores and performs their outputs.
 //! It decides nothing.
 
+mod audit;
+mod commit;
 mod coordinator;
+mod live_run;
+mod perform;
+mod published;
+mod recover;
 mod requests;
+mod start;
+mod update;
 
-pub(crate) use coordinator::{CoordinatorActor, Trouble};
-pub(crate) use requests::{Finished, Stop, Submit};
+pub(crate) use audit::Audit;
+pub(crate) use coordinator::{CoordinatorActor, Parts, Trouble};
+pub(crate) use live_run::Started;
+pub(crate) use published::Published;
+pub(crate) use recover::recover;
+pub(crate) use requests::{Finished, GrantCredits, ListNodes, Shutdown, Stop};
+pub(crate) use start::{Check, StartRun, Submit};
+pub(crate) use update::Update;

@@ -1,27 +1,16 @@
-//! What a `Handle` asks of the actor.
-
-use std::sync::Arc;
+//! What a `Handle` asks of the actor about runs, credits and nodes that are there already.
 
 use actix::{AsyncContext, Handler, Message, MessageResult};
-use shared::definition::{Media, Test};
-use shared::id::RunId;
+use shared::api::{self, LedgerEntry};
+use shared::id::{OrganizationId, RunId};
 use tokio::sync::oneshot;
 
-use super::coordinator::{CoordinatorActor, LiveRun, now};
-use crate::core::roster::Roster;
-use crate::core::run::{Frozen, Input, Run};
-use crate::live::Shown;
+use super::commit::Movement;
+use super::coordinator::{CoordinatorActor, now};
+use crate::core::ledger::Transfer;
+use crate::core::run::{Input, StopCause};
+use crate::handle::RequestError;
 use crate::store::Command;
-
-/// Submit a test as a new run.
-#[derive(Message)]
-#[rtype(result = "(RunId, oneshot::Receiver<()>)")]
-pub(crate) struct Submit {
-    /// The test; frozen from now on.
-    pub(crate) test: Test,
-    /// Makes the id differ from others of the same millisecond.
-    pub(crate) random: u32,
-}
 
 /// Ask a run to stop.
 #[derive(Message)]
@@ -29,8 +18,8 @@ pub(crate) struct Submit {
 pub(crate) struct Stop {
     /// Which.
     pub(crate) run: RunId,
-    /// A person at the terminal asked.
-    pub(crate) interrupted: bool,
+    /// Who asks.
+    pub(crate) cause: StopCause,
 }
 
 /// Wait until everything decided so far is stored.
@@ -38,49 +27,38 @@ pub(crate) struct Stop {
 #[rtype(result = "oneshot::Receiver<()>")]
 pub(crate) struct Finished;
 
-impl Handler<Submit> for CoordinatorActor {
-    type Result = MessageResult<Submit>;
-
-    fn handle(&mut self, submit: Submit, context: &mut Self::Context) -> Self::Result {
-        self.forget_the_ended();
-        let now = now();
-        let mut id = RunId::new(now.unix_ms, submit.random);
-        while self.runs.contains_key(&id) {
-            id = RunId(id.0.wrapping_add(1));
-        }
-        let missing_media = missing_media(&submit.test);
-        self.push(Command::Create(id, Box::new(submit.test.clone())));
-        let shown = Arc::new(Shown::new(Roster::new(&submit.test)));
-        self.board.put(id, Arc::clone(&shown));
-        let core = Run::new(
-            now,
-            Frozen {
-                id,
-                epoch: self.epoch,
-                test: submit.test,
-                plan: self.plan,
-                missing_media,
-            },
-        );
-        self.runs.insert(id, LiveRun { core, shown });
-        let address = context.address().downgrade();
-        self.perform(id, &address);
-        // PENDING is stored before the answer; what follows may come after it.
-        let stored = self.after_all_before();
-        self.drive(id, Input::Wake, &address);
-        MessageResult((id, stored))
-    }
+/// Add credits.
+#[derive(Message)]
+#[rtype(result = "oneshot::Receiver<Result<LedgerEntry, RequestError>>")]
+pub(crate) struct GrantCredits {
+    /// To whom.
+    pub(crate) organization: OrganizationId,
+    /// Endpoint-milliseconds.
+    pub(crate) amount: u64,
+    /// For people.
+    pub(crate) note: String,
+    /// 32 hexadecimal digits; no stored entry has it.
+    pub(crate) id: String,
 }
+
+/// Every node.
+#[derive(Message)]
+#[rtype(result = "Vec<api::Node>")]
+pub(crate) struct ListNodes;
+
+/// Start nothing more and stop everything.
+#[derive(Message)]
+#[rtype(result = "oneshot::Receiver<()>")]
+pub(crate) struct Shutdown;
 
 impl Handler<Stop> for CoordinatorActor {
     type Result = bool;
 
     fn handle(&mut self, stop: Stop, context: &mut Self::Context) -> Self::Result {
-        let known = self.runs.contains_key(&stop.run);
-        let input = Input::Stop {
-            interrupted: stop.interrupted,
-        };
-        self.drive(stop.run, input, &context.address().downgrade());
+        let known =
+            self.runs.contains_key(&stop.run) || self.control.runs().find(stop.run).is_some();
+        let address = context.address().downgrade();
+        self.drive(stop.run, Input::Stop(stop.cause), &address);
         known
     }
 }
@@ -89,41 +67,75 @@ impl Handler<Finished> for CoordinatorActor {
     type Result = MessageResult<Finished>;
 
     fn handle(&mut self, _: Finished, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.after_all_before())
-    }
-}
-
-impl CoordinatorActor {
-    fn push(&self, command: Command) {
-        if self.writer.push(command).is_err() {
-            tracing::error!("the storage thread has ended");
-        }
-    }
-
-    /// Resolves once the writer has done everything pushed so far; closed where it never will.
-    fn after_all_before(&self) -> oneshot::Receiver<()> {
         let (done, waiting) = oneshot::channel();
         self.push(Command::Then(Box::new(move || {
             // Whoever waited may have given up.
             let _ = done.send(());
         })));
-        waiting
+        MessageResult(waiting)
     }
 }
 
-/// WAV files of the test that cannot be opened.
-fn missing_media(test: &Test) -> Vec<String> {
-    let mut missing: Vec<String> = test
-        .groups
-        .iter()
-        .filter_map(|group| match &group.media {
-            Media::Wav { path } => Some(path),
-            Media::None | Media::Tone { .. } | Media::Speech => None,
-        })
-        .filter(|path| !std::path::Path::new(path).is_file())
-        .cloned()
-        .collect();
-    missing.sort();
-    missing.dedup();
-    missing
+impl Handler<GrantCredits> for CoordinatorActor {
+    type Result = MessageResult<GrantCredits>;
+
+    fn handle(&mut self, grant: GrantCredits, context: &mut Self::Context) -> Self::Result {
+        let (answer, answered) = oneshot::channel();
+        if !self.granting.insert(grant.id.clone()) {
+            let _ = answer.send(Err(RequestError::Storage(
+                "the same grant is under way; ask again in a moment".to_owned(),
+            )));
+            return MessageResult(answered);
+        }
+        let movement = Movement {
+            transfer: Transfer::Grant {
+                id: grant.id,
+                amount: grant.amount,
+                note: grant.note,
+            },
+            record: None,
+            document: None,
+            answer: Some(answer),
+        };
+        let address = context.address().downgrade();
+        self.transfer(grant.organization, movement, &address);
+        MessageResult(answered)
+    }
+}
+
+impl Handler<ListNodes> for CoordinatorActor {
+    type Result = MessageResult<ListNodes>;
+
+    fn handle(&mut self, _: ListNodes, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.nodes.list(now()))
+    }
+}
+
+impl Handler<Shutdown> for CoordinatorActor {
+    type Result = MessageResult<Shutdown>;
+
+    fn handle(&mut self, _: Shutdown, context: &mut Self::Context) -> Self::Result {
+        let (done, waiting) = oneshot::channel();
+        self.closing.get_or_insert_default().push(done);
+        let address = context.address().downgrade();
+        let live: Vec<RunId> = self.runs.keys().copied().collect();
+        for run in live {
+            self.drive(run, Input::Stop(StopCause::Shutdown), &address);
+        }
+        self.look_after_shutdown();
+        MessageResult(waiting)
+    }
+}
+
+impl CoordinatorActor {
+    /// Tells who waits for the shutdown once every run's end is on disk.
+    pub(super) fn look_after_shutdown(&mut self) {
+        if self.runs.values().all(|live| live.has_ended)
+            && let Some(waiting) = &mut self.closing
+        {
+            for done in waiting.drain(..) {
+                let _ = done.send(());
+            }
+        }
+    }
 }

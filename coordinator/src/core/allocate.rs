@@ -4,44 +4,49 @@
 //! at the same places, so both ends of a call land on one node (DESIGN 1: across machines or cores
 //! a call costs more).
 
+use std::collections::BTreeMap;
+
 use shared::definition::{Target, Test};
 use shared::id::{GroupIndex, NodeId};
 use shared::wire::{NodeStatus, Share};
 
-/// Shares all endpoints of `test` out over `nodes`, in proportion to their cores.
+use super::placement;
+
+/// Shares all endpoints of `test` out over those of `nodes` that each group may run on, in
+/// proportion to their cores.
 ///
-/// Shape: every endpoint in exactly one share; nodes without a share are left out. Empty where there
-/// is no node. Bounds: groups × nodes shares.
+/// Shape: every endpoint in exactly one share; nodes without a share are left out. A group that no
+/// node may run gets no share: validation has refused it before. Bounds: groups × nodes shares.
 pub(crate) fn allocate(test: &Test, nodes: &[&NodeStatus]) -> Vec<(NodeId, Vec<Share>)> {
-    let mut nodes: Vec<&NodeStatus> = nodes.to_vec();
-    nodes.sort_by(|a, b| a.node.cmp(&b.node));
-    let weight: u64 = nodes.iter().map(|node| weight(node)).sum();
-    let spans = spans(test);
-    let mut before = 0;
-    let mut allocation = Vec::new();
-    for node in nodes {
-        let after = before + self::weight(node);
-        let shares: Vec<Share> = test
-            .groups
-            .iter()
-            .zip(&spans)
-            .enumerate()
-            .filter_map(|(index, (group, span))| {
-                let first = cut(*span, before, weight).min(group.count);
-                let end = cut(*span, after, weight).min(group.count);
-                (end > first).then(|| Share {
+    let allowed: Vec<Vec<&NodeStatus>> = test
+        .groups
+        .iter()
+        .map(|group| placement::allowed(group, nodes))
+        .collect();
+    let spans = spans(test, &allowed);
+    let mut shares: BTreeMap<&NodeId, Vec<Share>> = BTreeMap::new();
+    for (index, ((group, allowed), span)) in test.groups.iter().zip(&allowed).zip(spans).enumerate()
+    {
+        let weight: u64 = allowed.iter().map(|node| weight(node)).sum();
+        let mut before = 0;
+        for node in allowed {
+            let after = before + self::weight(node);
+            let first = cut(span, before, weight).min(group.count);
+            let end = cut(span, after, weight).min(group.count);
+            before = after;
+            if end > first {
+                shares.entry(&node.node).or_default().push(Share {
                     group: GroupIndex(u16::try_from(index).unwrap_or(u16::MAX)),
                     first,
                     count: end - first,
-                })
-            })
-            .collect();
-        before = after;
-        if !shares.is_empty() {
-            allocation.push((node.node.clone(), shares));
+                });
+            }
         }
     }
-    allocation
+    shares
+        .into_iter()
+        .map(|(node, shares)| (node.clone(), shares))
+        .collect()
 }
 
 fn weight(node: &NodeStatus) -> u64 {
@@ -54,13 +59,21 @@ fn cut(span: u32, part: u64, whole: u64) -> u32 {
     u32::try_from(place).unwrap_or(span)
 }
 
-/// The span by which each group is cut: the largest of the groups that call each other.
-fn spans(test: &Test) -> Vec<u32> {
+/// The span by which each group is cut: the largest of the groups that call each other and may run
+/// on the same nodes.
+fn spans(test: &Test, allowed: &[Vec<&NodeStatus>]) -> Vec<u32> {
+    let names = |index: usize| {
+        let nodes = allowed.get(index).into_iter().flatten();
+        nodes.map(|node| &node.node)
+    };
     let mut family: Vec<usize> = (0..test.groups.len()).collect();
     for (index, group) in test.groups.iter().enumerate() {
         let Target::Group(callee) = group.target else {
             continue;
         };
+        if !names(index).eq(names(usize::from(callee))) {
+            continue;
+        }
         let (mine, theirs) = (family.get(index), family.get(usize::from(callee)));
         if let (Some(&mine), Some(&theirs)) = (mine, theirs) {
             for member in &mut family {
@@ -154,6 +167,41 @@ mod tests {
             for (caller, callee) in owner[0].iter().zip(&owner[1]) {
                 assert_eq!(caller, callee, "seed {seed}: a pair was parted");
             }
+        }
+    }
+
+    #[test]
+    fn groups_stay_in_their_region_and_on_their_nodes() {
+        let place = |name: &str, region: &str| NodeStatus {
+            region: region.to_owned(),
+            ..node(name, 1)
+        };
+        let nodes = [place("c", "us"), place("b", "eu"), place("a", "eu")];
+        let nodes: Vec<&NodeStatus> = nodes.iter().collect();
+        let mut test = testing::pair_test(10, 11);
+        test.groups[0].region = Some("eu".to_owned());
+        test.groups[1].nodes = vec![NodeId("c".to_owned()), NodeId("b".to_owned())];
+        let shares: Vec<_> = allocate(&test, &nodes)
+            .into_iter()
+            .flat_map(|(node, shares)| shares.into_iter().map(move |s| (node.0.clone(), s)))
+            .map(|(node, share)| (node, share.group.0, share.first, share.count))
+            .collect();
+        assert_eq!(
+            shares,
+            [
+                ("a".to_owned(), 0, 0, 5),
+                ("b".to_owned(), 0, 5, 5),
+                ("b".to_owned(), 1, 0, 5),
+                ("c".to_owned(), 1, 5, 6),
+            ]
+        );
+        // Where both may run on the same nodes, both ends of a call are on one of them.
+        test.groups[1].nodes.clear();
+        test.groups[1].region = Some("eu".to_owned());
+        let shares = allocate(&test, &nodes);
+        assert_eq!(shares.len(), 2);
+        for (_, shares) in shares {
+            assert_eq!(shares[0].first, shares[1].first);
         }
     }
 }

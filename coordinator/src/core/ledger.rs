@@ -77,6 +77,16 @@ pub(crate) enum Transfer {
     },
 }
 
+impl Transfer {
+    /// The id of a grant.
+    pub(crate) fn grant_id(&self) -> Option<&String> {
+        match self {
+            Self::Grant { id, .. } => Some(id),
+            Self::Reserve(_) | Self::Settle { .. } => None,
+        }
+    }
+}
+
 impl Ledger {
     /// Takes a stored entry in at the start, oldest first. False: it does not follow the one before,
     /// or takes more than there is; an audit says what is wrong.

@@ -4,6 +4,7 @@
 //! free up.
 
 use shared::api;
+use shared::definition::Test;
 use shared::result::LimitDetail;
 use shared::units::Millis;
 use shared::wire::Problem;
@@ -63,6 +64,14 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// What a test asks for.
+    pub(crate) fn of(test: &Test) -> Self {
+        Self {
+            endpoints: test.endpoint_count(),
+            duration: test.duration,
+        }
+    }
+
     /// What it reserves, in endpoint-milliseconds.
     pub(crate) fn estimate(self) -> u64 {
         u64::from(self.endpoints).saturating_mul(self.duration.0)

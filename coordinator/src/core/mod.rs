@@ -14,6 +14,7 @@ pub(crate) mod limits;
 pub(crate) mod nodes;
 pub(crate) mod outcome;
 pub(crate) mod part;
+pub(crate) mod placement;
 pub(crate) mod plan;
 pub(crate) mod queue;
 pub(crate) mod record;

@@ -6,8 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use shared::api::{self, NodeState};
 use shared::id::NodeId;
 use shared::wire::NodeStatus;
+
+use super::{Now, millis};
 
 /// Every node that ever sent a status, by name.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +76,32 @@ impl Nodes {
         }
     }
 
+    /// Every known node as the API shows it.
+    pub(crate) fn list(&self, now: Now) -> Vec<api::Node> {
+        self.known
+            .values()
+            .map(|known| {
+                let silent = now.instant.saturating_duration_since(known.seen);
+                let status = &known.status;
+                api::Node {
+                    name: status.node.0.clone(),
+                    region: status.region.clone(),
+                    version: status.version.clone(),
+                    status: if is_alive(now.instant, known.seen) {
+                        NodeState::Online
+                    } else {
+                        NodeState::Offline
+                    },
+                    last_seen_unix_ms: now.unix_ms.saturating_sub(millis(silent)),
+                    cores: status.cores,
+                    free_descriptors: status.free_descriptors,
+                    free_ports: status.free_ports,
+                    endpoints: status.endpoints,
+                }
+            })
+            .collect()
+    }
+
     /// Each known node with `ONLINE` or `OFFLINE`, for people.
     pub(crate) fn describe(&self, now: Instant) -> String {
         if self.known.is_empty() {
@@ -87,7 +116,11 @@ impl Nodes {
                 } else {
                     "OFFLINE"
                 };
-                format!("{} {status}", known.status.node)
+                if known.status.region.is_empty() {
+                    format!("{} {status}", known.status.node)
+                } else {
+                    format!("{} ({}) {status}", known.status.node, known.status.region)
+                }
             })
             .collect();
         list.join(", ")

@@ -26,12 +26,3 @@ impl Default for Plan {
         }
     }
 }
-
-/// What other runs use now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    /// Runs that are not terminal.
-    pub(crate) runs: u32,
-    /// Their endpoints.
-    pub(crate) endpoints: u32,
-}

@@ -4,13 +4,15 @@
 //! a second; all deadlines are kept in here. Source: PRODUCT §2, §3, §7; DESIGN "The way of a run".
 
 mod kinds;
+mod start;
 mod tell;
 
-pub(crate) use kinds::{Frozen, Input, Output, Record, World};
+pub(crate) use kinds::{Frozen, Input, Output, Record, StopCause, World};
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use shared::definition::Test;
 use shared::id::NodeId;
 use shared::phase::RunStatus;
 use shared::wire::{DesiredState, Problem, Report, Share};
@@ -20,8 +22,7 @@ use super::aggregate::Aggregate;
 use super::nodes::Nodes;
 use super::outcome::Endings;
 use super::status::StatusMachine;
-use super::validate::{Context, validate};
-use super::{Now, allocate, millis};
+use super::{Now, millis};
 
 /// One run.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl Run {
             prepared: BTreeSet::new(),
             endings: Endings::default(),
             problems: Vec::new(),
-            deadline: Some(now.instant + NODE_WAIT),
+            deadline: Some(now.instant + start::NODE_WAIT),
             began: None,
             interrupted: false,
             live: Live::default(),
@@ -70,6 +71,11 @@ impl Run {
     /// The status now.
     pub(crate) fn status(&self) -> RunStatus {
         self.status.current()
+    }
+
+    /// The frozen test; groups with a pool have their accounts once it is QUEUED.
+    pub(crate) fn test(&self) -> &Test {
+        &self.frozen.test
     }
 
     /// All its endpoints.
@@ -90,7 +96,9 @@ impl Run {
         match input {
             Input::Wake => self.wake(now, world),
             Input::Report(report) => self.report(now, report),
-            Input::Stop { interrupted } => self.stop(now, interrupted),
+            Input::Admit { limits, accounts } => self.admit(now, limits, accounts, world),
+            Input::Slot => self.prepare(now, world),
+            Input::Stop(cause) => self.stop(now, cause),
             Input::Undelivered(node) => self.undelivered(now, &node),
             Input::Overflow(count) => self.fail(
                 now,
@@ -109,9 +117,11 @@ impl Run {
 
     fn wake(&mut self, now: Now, world: &World<'_>) {
         match self.status() {
-            RunStatus::Pending => self.check(now, world),
             RunStatus::Queued | RunStatus::Running | RunStatus::Stopping => {
-                self.look_after_nodes(now, world.nodes);
+                // Who waits for its start slot gets its nodes anew with it.
+                if !self.waits_for_slot() {
+                    self.look_after_nodes(now, world.nodes);
+                }
                 if self.status().is_terminal() {
                     return;
                 }
@@ -128,43 +138,11 @@ impl Run {
                     self.show(now);
                 }
             }
-            RunStatus::Completed | RunStatus::Failed | RunStatus::CannotRunForNow => {}
+            RunStatus::Pending
+            | RunStatus::Completed
+            | RunStatus::Failed
+            | RunStatus::CannotRunForNow => {}
         }
-    }
-
-    /// PENDING: waits a moment for a node to report, then checks everything at once.
-    fn check(&mut self, now: Now, world: &World<'_>) {
-        let waited = self.deadline.is_none_or(|deadline| now.instant >= deadline);
-        if world.nodes.online(now.instant).next().is_none() && !waited {
-            return;
-        }
-        let problems = validate(
-            now.instant,
-            &self.frozen.test,
-            &Context {
-                plan: &self.frozen.plan,
-                usage: world.usage,
-                nodes: world.nodes,
-                missing_media: &self.frozen.missing_media,
-            },
-        );
-        if !problems.is_empty() {
-            self.cannot_run(now, problems);
-            return;
-        }
-        let online: Vec<_> = world.nodes.online(now.instant).collect();
-        self.allocation = allocate::allocate(&self.frozen.test, &online);
-        let nodes: Vec<NodeId> = self.nodes().cloned().collect();
-        self.aggregate =
-            Aggregate::new(self.frozen.id, self.frozen.epoch, &self.frozen.test, &nodes);
-        let sentence = format!(
-            "The test is valid; {} endpoints were given to {}.",
-            self.endpoints(),
-            names(&nodes)
-        );
-        self.go(now, RunStatus::Queued, "validated", sentence);
-        self.deadline = Some(now.instant + PREPARE_WITHIN);
-        self.command(DesiredState::Prepared);
     }
 
     fn cannot_run(&mut self, now: Now, problems: Vec<Problem>) {
@@ -212,7 +190,7 @@ impl Run {
                     sentence: format!(
                         "{} did not get ready within {} s; look at its log.",
                         names(&late),
-                        PREPARE_WITHIN.as_secs()
+                        start::PREPARE_WITHIN.as_secs()
                     ),
                     limit: None,
                 };
@@ -265,31 +243,6 @@ impl Run {
         }
     }
 
-    fn ready(&mut self, now: Now, node: NodeId, problems: Vec<Problem>) {
-        if self.status() != RunStatus::Queued || !self.nodes().any(|known| *known == node) {
-            return;
-        }
-        if !problems.is_empty() {
-            self.cannot_run(now, problems);
-            return;
-        }
-        self.prepared.insert(node);
-        if self.prepared.len() < self.allocation.len() {
-            return;
-        }
-        self.began = Some(now);
-        let test = &self.frozen.test;
-        self.deadline = Some(now.instant + test.duration.duration() + TEARDOWN_WITHIN);
-        let sentence = format!(
-            "{} endpoints begin to register and call over {}; the run lasts {}.",
-            self.endpoints(),
-            test.buildup,
-            test.duration
-        );
-        self.go(now, RunStatus::Running, "started", sentence);
-        self.command(DesiredState::Running);
-    }
-
     fn close_seconds(&mut self, now: Now) {
         let mut closed = false;
         while let Some((second, parts)) = self.aggregate.poll_second() {
@@ -334,17 +287,13 @@ impl Run {
         }
     }
 
-    fn stop(&mut self, now: Now, interrupted: bool) {
+    fn stop(&mut self, now: Now, cause: StopCause) {
         if self.status() == RunStatus::Stopping {
             return;
         }
-        self.interrupted = interrupted;
+        self.interrupted = cause != StopCause::Requested;
         let started = self.status() == RunStatus::Running;
-        let (reason, who) = if interrupted {
-            ("stop_interrupted", "A person interrupted the run")
-        } else {
-            ("stop_requested", "A stop was asked for")
-        };
+        let (reason, who) = cause.told();
         let what = if started {
             "live calls are ended and registrations removed"
         } else {
@@ -436,10 +385,6 @@ fn names(nodes: &[NodeId]) -> String {
     }
 }
 
-/// How long a PENDING run waits for the first node: more than two of a node's reports.
-const NODE_WAIT: Duration = Duration::from_secs(5);
-/// Binding sockets and encoding clips takes seconds, not minutes.
-const PREPARE_WITHIN: Duration = Duration::from_secs(60);
 /// After the duration: a BYE or CANCEL and then the un-REGISTER may each run into 64*T1 = 32 s
 /// (RFC 3261 §17.1.2.2, Timer F) and an endpoint gives each up after 40 s at the latest; and a margin
 /// for media and reports.

@@ -10,15 +10,16 @@ use std::time::Instant;
 use shared::definition::{Group, Media, SocketMode, Target, Test};
 use shared::wire::{NodeStatus, Problem};
 
+use super::limits::limited;
 use super::nodes::Nodes;
-use super::plan::{Plan, Usage};
+use super::placement;
 
 /// What a run is checked against.
 pub(crate) struct Context<'a> {
-    /// Limits.
-    pub(crate) plan: &'a Plan,
-    /// Other runs.
-    pub(crate) usage: Usage,
+    /// Limits that it would exceed, as the books say.
+    pub(crate) limits: Vec<Problem>,
+    /// Groups whose accounts were picked from a pool: too few of them are among `limits`.
+    pub(crate) picked: &'a [u16],
     /// Nodes.
     pub(crate) nodes: &'a Nodes,
     /// Media files of the test that do not exist, as the shell found.
@@ -26,11 +27,11 @@ pub(crate) struct Context<'a> {
 }
 
 /// Every reason why `test` cannot run now; empty where it can.
-pub(crate) fn validate(now: Instant, test: &Test, context: &Context<'_>) -> Vec<Problem> {
+pub(crate) fn validate(now: Instant, test: &Test, context: Context<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     shape(test, &mut problems);
-    limits(test, context, &mut problems);
-    accounts(test, &mut problems);
+    problems.extend(context.limits);
+    accounts(test, context.picked, &mut problems);
     targets(test, &mut problems);
     for path in context.missing_media {
         problem(
@@ -111,71 +112,32 @@ fn called_group(test: &Test, group: &Group, callee: usize, problems: &mut Vec<Pr
     }
 }
 
-fn limits(test: &Test, context: &Context<'_>, problems: &mut Vec<Problem>) {
-    let (plan, usage) = (context.plan, context.usage);
-    let asked = test.endpoint_count();
-    if asked > plan.endpoints_per_run {
-        problem(
-            problems,
-            "plan_endpoints_per_run",
-            format!(
-                "The plan allows {} endpoints in a run; {asked} were asked for.",
-                plan.endpoints_per_run
-            ),
-        );
-    }
-    if test.duration > plan.duration_max {
-        problem(
-            problems,
-            "plan_duration",
-            format!(
-                "The plan allows runs of {}; {} were asked for.",
-                plan.duration_max, test.duration
-            ),
-        );
-    }
-    if usage.runs >= plan.concurrent_runs {
-        problem(
-            problems,
-            "plan_concurrent_runs",
-            format!(
-                "The plan allows {} runs at once and {} are running; wait for one to end or stop it.",
-                plan.concurrent_runs, usage.runs
-            ),
-        );
-    }
-    if usage.endpoints.saturating_add(asked) > plan.concurrent_endpoints {
-        problem(
-            problems,
-            "plan_concurrent_endpoints",
-            format!(
-                "The plan allows {} endpoints over all running runs; {} are in use and {asked} were asked for; wait for a run to end.",
-                plan.concurrent_endpoints, usage.endpoints
-            ),
-        );
-    }
-}
-
-fn accounts(test: &Test, problems: &mut Vec<Problem>) {
+fn accounts(test: &Test, picked: &[u16], problems: &mut Vec<Problem>) {
+    let given = test.groups.iter().enumerate().filter(|(place, _)| {
+        let place = u16::try_from(*place).unwrap_or(u16::MAX);
+        !picked.contains(&place)
+    });
+    let given: Vec<&Group> = given.map(|(_, group)| group).collect();
     for (index, registrar) in test.registrars.iter().enumerate() {
-        let groups = test
-            .groups
+        let groups = given
             .iter()
             .filter(|group| group.registrar.map(usize::from) == Some(index));
         for group in groups {
             let needed = group.count as usize;
             let present = group.accounts.len();
             if present < needed {
-                problem(
-                    problems,
+                problems.push(limited(
                     "not_enough_accounts",
+                    "accounts",
+                    (present as u64, 0, needed as u64),
+                    None,
                     format!(
                         "Group `{}` needs {needed} SIP accounts at registrar `{}` and {present} are present; add {} or lower its count.",
                         group.name,
                         registrar.name,
                         needed - present
                     ),
-                );
+                ));
             }
         }
     }
@@ -258,41 +220,59 @@ fn uri_host(uri: &str) -> &str {
     }
 }
 
-fn capacity(now: Instant, test: &Test, nodes: &Nodes, problems: &mut Vec<Problem>) {
-    let online: Vec<&NodeStatus> = nodes.online(now).collect();
-    if online.is_empty() {
-        problem(
-            problems,
-            "no_node",
-            format!(
-                "No node is ONLINE to run this test ({}); start one or wait for it to report.",
-                nodes.describe(now)
-            ),
-        );
+/// Nodes, and lower bounds of descriptors and ports on each set of nodes that groups may run on.
+pub(crate) fn capacity(now: Instant, test: &Test, nodes: &Nodes, problems: &mut Vec<Problem>) {
+    let found = placement::problems(now, test, nodes);
+    if !found.is_empty() {
+        problems.extend(found);
         return;
     }
-    let descriptors: u64 = online.iter().map(|n| u64::from(n.free_descriptors)).sum();
-    let ports: u64 = online.iter().map(|n| u64::from(n.free_ports)).sum();
-    let needed = Needed::of(test);
+    let online: Vec<&NodeStatus> = nodes.online(now).collect();
+    let mut sets: Vec<(Vec<&NodeStatus>, Needed)> = Vec::new();
+    for group in &test.groups {
+        let allowed = placement::allowed(group, &online);
+        let needed = Needed::of(group);
+        let same = |set: &Vec<&NodeStatus>| {
+            set.iter()
+                .map(|n| &n.node)
+                .eq(allowed.iter().map(|n| &n.node))
+        };
+        match sets.iter_mut().find(|(set, _)| same(set)) {
+            Some((_, sum)) => sum.add(&needed),
+            None => sets.push((allowed, needed)),
+        }
+    }
+    for (set, needed) in sets {
+        room(&set, &needed, problems);
+    }
+}
+
+fn room(nodes: &[&NodeStatus], needed: &Needed, problems: &mut Vec<Problem>) {
+    let descriptors: u64 = nodes.iter().map(|n| u64::from(n.free_descriptors)).sum();
+    let ports: u64 = nodes.iter().map(|n| u64::from(n.free_ports)).sum();
     if needed.descriptors > descriptors {
-        problem(
-            problems,
+        problems.push(limited(
             "not_enough_descriptors",
+            "descriptors",
+            (descriptors, 0, needed.descriptors),
+            None,
             format!(
-                "The run needs at least {} file descriptors and the ONLINE nodes have {descriptors} free; raise `ulimit -n`, turn rtcp-mux on, or set `sockets = \"shared\"`.",
+                "The run needs at least {} file descriptors and the ONLINE nodes it may use have {descriptors} free; raise `ulimit -n`, turn rtcp-mux on, or set `sockets = \"shared\"`.",
                 needed.descriptors
             ),
-        );
+        ));
     }
     if needed.ports > ports {
-        problem(
-            problems,
+        problems.push(limited(
             "not_enough_ports",
+            "ports",
+            (ports, 0, needed.ports),
+            None,
             format!(
-                "The run needs at least {} media ports and the ONLINE nodes have {ports} free; widen the port range, turn rtcp-mux on, or set `sockets = \"shared\"`.",
+                "The run needs at least {} media ports and the ONLINE nodes it may use have {ports} free; widen the port range, turn rtcp-mux on, or set `sockets = \"shared\"`.",
                 needed.ports
             ),
-        );
+        ));
     }
 }
 
@@ -303,24 +283,28 @@ struct Needed {
 }
 
 impl Needed {
-    fn of(test: &Test) -> Self {
+    fn of(group: &Group) -> Self {
+        let count = u64::from(group.count);
         let mut needed = Self {
-            descriptors: 0,
+            descriptors: if group.sip_socket_per_endpoint {
+                count
+            } else {
+                0
+            },
             ports: 0,
         };
-        for group in &test.groups {
-            let count = u64::from(group.count);
-            if group.sip_socket_per_endpoint {
-                needed.descriptors += count;
-            }
-            let plays = group.target != Target::Nobody && group.media != Media::None;
-            if plays && group.sockets == SocketMode::Own {
-                let each = if group.rtcp_mux { 1 } else { 2 };
-                needed.descriptors += count * each;
-                needed.ports += count * each;
-            }
+        let plays = group.target != Target::Nobody && group.media != Media::None;
+        if plays && group.sockets == SocketMode::Own {
+            let each = if group.rtcp_mux { 1 } else { 2 };
+            needed.descriptors += count * each;
+            needed.ports += count * each;
         }
         needed
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.descriptors += other.descriptors;
+        self.ports += other.ports;
     }
 }
 

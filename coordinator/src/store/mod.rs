@@ -106,6 +106,14 @@ pub(crate) enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// A run of an earlier coordinator cannot be ended.
+    #[error("run {run}, which an earlier coordinator left alive, cannot be ended: {reason}")]
+    Recovery {
+        /// Which.
+        run: shared::id::RunId,
+        /// Why.
+        reason: String,
+    },
     /// There is no such run.
     #[error("there is no such run")]
     UnknownRun,

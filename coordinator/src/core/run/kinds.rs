@@ -1,12 +1,11 @@
 //! What goes into a run's core and what comes out of it.
 
-use shared::definition::Test;
+use shared::definition::{Account, Test};
 use shared::id::{NodeId, RunId};
 use shared::result::{LiveUpdate, StatusMove};
-use shared::wire::{Desired, EndpointReport, Frame, Report, Trace};
+use shared::wire::{Desired, EndpointReport, Frame, Problem, Report, Trace};
 
 use crate::core::nodes::Nodes;
-use crate::core::plan::{Plan, Usage};
 use crate::core::summary::{AggregateSecond, Summary};
 
 /// What comes in.
@@ -16,17 +15,46 @@ pub(crate) enum Input {
     Wake,
     /// A node's message about this run.
     Report(Report),
-    /// Somebody asks for a stop; `interrupted` where it was a person at the terminal.
-    Stop {
-        /// Decides the verdict.
-        interrupted: bool,
+    /// The limits were looked at and the accounts picked; to be given while
+    /// [`is_due`](super::Run::is_due). Where nothing speaks against it the run is QUEUED afterwards.
+    Admit {
+        /// Limits that it would exceed.
+        limits: Vec<Problem>,
+        /// For each group that has a pool: its accounts.
+        accounts: Vec<(u16, Vec<Account>)>,
     },
+    /// The run got a start slot: nodes may be told to prepare.
+    Slot,
+    /// Somebody asks for a stop.
+    Stop(StopCause),
     /// Nobody took a command off the bus.
     Undelivered(NodeId),
     /// Reports were lost because the coordinator's queue was full.
     Overflow(u64),
     /// What was measured cannot be stored.
     StorageFailed(String),
+}
+
+/// Who asks for a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopCause {
+    /// A person at the terminal: verdict `Interrupted`.
+    Interrupted,
+    /// A request: judged by what was measured.
+    Requested,
+    /// The coordinator shuts down: verdict `Interrupted`.
+    Shutdown,
+}
+
+impl StopCause {
+    /// The reason code of STOPPING, and who it was, for people.
+    pub(crate) fn told(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Interrupted => ("stop_interrupted", "A person interrupted the run"),
+            Self::Requested => ("stop_requested", "A stop was asked for"),
+            Self::Shutdown => ("coordinator_shutdown", "The coordinator is shutting down"),
+        }
+    }
 }
 
 /// What must be done, in this order.
@@ -63,8 +91,6 @@ pub(crate) enum Record {
 pub(crate) struct World<'a> {
     /// Nodes.
     pub(crate) nodes: &'a Nodes,
-    /// Other runs.
-    pub(crate) usage: Usage,
 }
 
 /// What never changes in a run.
@@ -76,8 +102,6 @@ pub(crate) struct Frozen {
     pub(crate) epoch: u64,
     /// The frozen configuration.
     pub(crate) test: Test,
-    /// Limits.
-    pub(crate) plan: Plan,
     /// Media files that do not exist, as the shell found.
     pub(crate) missing_media: Vec<String>,
 }

@@ -43,6 +43,10 @@ impl Run {
     }
 
     pub(super) fn command(&mut self, state: DesiredState) {
+        if state == DesiredState::Stopped && self.sequence == 0 {
+            // No node has heard of it.
+            return;
+        }
         self.sequence += 1;
         for (node, shares) in &self.allocation {
             self.outputs.push_back(Output::Send(

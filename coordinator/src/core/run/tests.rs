@@ -7,7 +7,6 @@ use shared::result::{LiveUpdate, StatusMove, Verdict};
 
 use super::*;
 use crate::core::nodes::NODE_TTL;
-use crate::core::plan::{Plan, Usage};
 use crate::core::summary::Summary;
 use crate::testing;
 
@@ -21,6 +20,8 @@ struct Scene {
     summaries: Vec<Summary>,
     lives: Vec<LiveUpdate>,
     frames: usize,
+    /// A start slot is given at once.
+    slots: bool,
 }
 
 impl Scene {
@@ -35,7 +36,6 @@ impl Scene {
                 id: testing::RUN,
                 epoch: 1,
                 test,
-                plan: Plan::default(),
                 missing_media: Vec::new(),
             },
         );
@@ -48,17 +48,25 @@ impl Scene {
             summaries: Vec::new(),
             lives: Vec::new(),
             frames: 0,
+            slots: true,
         };
         scene.drain();
         scene
     }
 
     fn give(&mut self, input: Input) {
-        let world = World {
-            nodes: &self.nodes,
-            usage: Usage::default(),
-        };
+        let world = World { nodes: &self.nodes };
         self.run.handle(self.now, input, &world);
+        if self.run.is_due(self.now, &self.nodes) {
+            let admit = Input::Admit {
+                limits: Vec::new(),
+                accounts: Vec::new(),
+            };
+            self.run.handle(self.now, admit, &world);
+        }
+        if self.slots && self.run.waits_for_slot() {
+            self.run.handle(self.now, Input::Slot, &world);
+        }
         self.drain();
     }
 
@@ -230,13 +238,14 @@ fn a_node_that_lives_but_never_finishes_meets_the_hard_deadline() {
 
 #[test]
 fn a_stop_ends_completed_and_keeps_the_verdict_of_who_asked() {
-    for (interrupted, verdict) in [
-        (true, Verdict::Interrupted),
-        (false, Verdict::ThresholdCrossed),
+    for (cause, verdict) in [
+        (StopCause::Interrupted, Verdict::Interrupted),
+        (StopCause::Shutdown, Verdict::Interrupted),
+        (StopCause::Requested, Verdict::ThresholdCrossed),
     ] {
         let mut scene = Scene::running(testing::pair_test(1, 1));
-        scene.give(Input::Stop { interrupted });
-        scene.give(Input::Stop { interrupted: true });
+        scene.give(Input::Stop(cause));
+        scene.give(Input::Stop(StopCause::Interrupted));
         assert_eq!(scene.run.status(), RunStatus::Stopping);
         scene.all_report(Outcome::RegistrationFailed, None);
         scene.ended();
@@ -253,11 +262,11 @@ fn a_stop_ends_completed_and_keeps_the_verdict_of_who_asked() {
 #[test]
 fn a_stop_before_the_start_measures_nothing() {
     let mut pending = Scene::new(testing::pair_test(1, 1));
-    pending.give(Input::Stop { interrupted: true });
+    pending.give(Input::Stop(StopCause::Interrupted));
     let mut queued = Scene::new(testing::pair_test(1, 1));
     queued.node_up();
     queued.give(Input::Wake);
-    queued.give(Input::Stop { interrupted: true });
+    queued.give(Input::Stop(StopCause::Interrupted));
     for scene in [pending, queued] {
         let path = scene.path();
         assert_eq!(
@@ -295,7 +304,7 @@ fn nothing_leaves_a_terminal_status_whatever_comes() {
     scene.all_report(Outcome::Success, Some(200));
     scene.ended();
     let moves = scene.moves.len();
-    scene.give(Input::Stop { interrupted: true });
+    scene.give(Input::Stop(StopCause::Interrupted));
     scene.give(Input::Overflow(1));
     scene.prepared(Vec::new());
     scene.ended();
@@ -355,4 +364,57 @@ fn new_failures_are_told_once() {
         .map(|row| row.count)
         .collect();
     assert_eq!(told, [80]);
+}
+
+#[test]
+fn a_run_waits_for_its_start_slot_and_gets_the_nodes_that_are_there_then() {
+    let mut scene = Scene::new(testing::pair_test(2, 2));
+    scene.slots = false;
+    scene.node_up();
+    scene.give(Input::Wake);
+    assert_eq!(scene.last(), (RunStatus::Queued, "validated"));
+    scene.pass(120, true);
+    assert_eq!(scene.run.status(), RunStatus::Queued, "no deadline runs");
+    assert!(scene.commands.is_empty());
+    scene.give(Input::Slot);
+    scene.give(Input::Slot);
+    assert_eq!(scene.commands, [DesiredState::Prepared]);
+
+    let mut late = Scene::new(testing::pair_test(2, 2));
+    late.slots = false;
+    late.node_up();
+    late.give(Input::Wake);
+    late.pass(NODE_TTL.as_secs() + 1, false);
+    assert_eq!(late.run.status(), RunStatus::Queued);
+    late.give(Input::Slot);
+    assert_eq!(late.last(), (RunStatus::CannotRunForNow, "no_node"));
+}
+
+#[test]
+fn what_the_limits_say_comes_with_all_else() {
+    let mut test = testing::pair_test(2, 2);
+    test.groups[1].codecs.clear();
+    let mut scene = Scene::new(test);
+    scene.node_up();
+    let world = World {
+        nodes: &scene.nodes,
+    };
+    let mut accounts = testing::group("other", 1, shared::definition::Target::Nobody).accounts;
+    accounts.extend(accounts.clone());
+    let admit = Input::Admit {
+        limits: vec![Problem::new("credits", "No credits.".to_owned())],
+        accounts: vec![(0, accounts)],
+    };
+    scene.run.handle(scene.now, admit, &world);
+    scene.drain();
+    let codes: Vec<_> = scene.summaries[0]
+        .problems
+        .iter()
+        .map(|p| &p.code)
+        .collect();
+    assert_eq!(codes, ["no_codec", "credits"]);
+    assert_eq!(
+        scene.run.frozen.test.groups[0].accounts[1].username,
+        "other0"
+    );
 }

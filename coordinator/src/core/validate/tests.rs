@@ -1,17 +1,16 @@
 use shared::definition::Network;
-use shared::units::Millis;
 
 use super::*;
 use crate::testing;
 
-fn codes(test: &Test, plan: Plan, usage: Usage, nodes: &Nodes, missing: &[String]) -> Vec<String> {
+fn codes(test: &Test, limits: Vec<Problem>, nodes: &Nodes, missing: &[String]) -> Vec<String> {
     let context = Context {
-        plan: &plan,
-        usage,
+        limits,
+        picked: &[],
         nodes,
         missing_media: missing,
     };
-    validate(Instant::now(), test, &context)
+    validate(Instant::now(), test, context)
         .into_iter()
         .map(|problem| problem.code)
         .collect()
@@ -24,7 +23,7 @@ fn one_node() -> Nodes {
 }
 
 fn check(test: &Test) -> Vec<String> {
-    codes(test, Plan::default(), Usage::default(), &one_node(), &[])
+    codes(test, Vec::new(), &one_node(), &[])
 }
 
 #[test]
@@ -35,31 +34,18 @@ fn a_right_test_has_no_problem() {
 #[test]
 fn every_problem_is_found_at_once() {
     let mut test = testing::pair_test(200, 100);
-    test.duration = Millis(3_600_000);
     test.groups[0].accounts.truncate(7);
     test.groups[1].codecs.clear();
     test.registrars[0].host = "192.0.2.1".to_owned();
     test.registrars[0].outbound_proxy = Some("sip:[2001:db8::1]:5060;lr".to_owned());
-    let plan = Plan {
-        endpoints_per_run: 299,
-        duration_max: Millis(60_000),
-        concurrent_runs: 1,
-        concurrent_endpoints: 400,
-    };
-    let usage = Usage {
-        runs: 1,
-        endpoints: 101,
-    };
-    let found = codes(&test, plan, usage, &Nodes::default(), &["a.wav".to_owned()]);
+    let limits = vec![Problem::new("credits", String::new())];
+    let found = codes(&test, limits, &Nodes::default(), &["a.wav".to_owned()]);
     assert_eq!(
         found,
         [
             "target_group_too_small",
             "no_codec",
-            "plan_endpoints_per_run",
-            "plan_duration",
-            "plan_concurrent_runs",
-            "plan_concurrent_endpoints",
+            "credits",
             "not_enough_accounts",
             "target_not_allowed",
             "target_not_allowed",
@@ -73,20 +59,24 @@ fn every_problem_is_found_at_once() {
 fn too_few_accounts_name_registrar_needed_and_present() {
     let mut test = testing::pair_test(5, 5);
     test.groups[0].accounts.truncate(2);
+    // Those of a pool were counted where they were picked.
+    test.groups[1].accounts.clear();
     let nodes = one_node();
     let context = Context {
-        plan: &Plan::default(),
-        usage: Usage::default(),
+        limits: Vec::new(),
+        picked: &[1],
         nodes: &nodes,
         missing_media: &[],
     };
-    let problems = validate(Instant::now(), &test, &context);
+    let problems = validate(Instant::now(), &test, context);
     let [only] = problems.as_slice() else {
         panic!("{problems:?}")
     };
     for word in ["`pbx`", "needs 5", "2 are present"] {
         assert!(only.sentence.contains(word), "{}", only.sentence);
     }
+    let limit = only.limit.as_ref().unwrap();
+    assert_eq!((limit.limit, limit.in_use, limit.asked), (2, 0, 5));
 }
 
 #[test]
@@ -98,7 +88,7 @@ fn descriptors_and_ports_are_counted_by_socket_mode() {
     nodes.status(Instant::now(), small);
     let both = ["not_enough_descriptors", "not_enough_ports"];
     let mut test = testing::pair_test(100, 100);
-    let run = |test: &Test| codes(test, Plan::default(), Usage::default(), &nodes, &[]);
+    let run = |test: &Test| codes(test, Vec::new(), &nodes, &[]);
     assert_eq!(run(&test), both);
     for group in &mut test.groups {
         group.rtcp_mux = true;

@@ -1,0 +1,155 @@
+//! A run in the actor's hands: its core, its record, and what waits for a commit.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use shared::api::Headline;
+use shared::phase::RunStatus;
+use shared::result::StatusMove;
+use shared::wire::DesiredState;
+use tokio::sync::oneshot;
+
+use super::update::Parked;
+use crate::core::limits::{Limits, Wanted};
+use crate::core::record::RunRecord;
+use crate::core::request::GroupPool;
+use crate::core::run::{Output, Run};
+use crate::core::summary::Summary;
+use crate::handle::RequestError;
+use crate::live::Shown;
+
+/// What is answered to who started a run.
+pub(crate) type Started = Result<Arc<RunRecord>, RequestError>;
+
+/// A run and who watches it.
+pub(super) struct LiveRun {
+    /// None once it has ended: only the record is needed then.
+    pub(super) core: Option<Run>,
+    /// As it is to be stored next.
+    pub(super) record: RunRecord,
+    /// None for a run that was refused at once: nobody can have watched it.
+    pub(super) shown: Option<Arc<Shown>>,
+    pub(super) limits: Limits,
+    pub(super) pools: Vec<GroupPool>,
+    /// The frozen document; taken by the acceptance.
+    pub(super) document: Option<Arc<str>>,
+    /// What the core put out and what is not done yet, in its order.
+    pub(super) held: VecDeque<Output>,
+    /// A commit is under way: all of `held` waits for it.
+    pub(super) committing: bool,
+    /// Some commit of it is on disk.
+    pub(super) is_stored: bool,
+    /// Its terminal record is on disk.
+    pub(super) has_ended: bool,
+    /// Commands of this number and below are no longer sent: a stop overtook them.
+    pub(super) overtaken: u64,
+    pub(super) waiting: Vec<Waiting>,
+    /// Changes of its label that wait for the commit under way.
+    pub(super) parked: Vec<Parked>,
+}
+
+/// Somebody who started a run and has no answer yet.
+pub(super) struct Waiting {
+    /// Also PENDING will do, as long as it is stored.
+    pub(super) any_status: bool,
+    pub(super) answer: oneshot::Sender<Started>,
+}
+
+impl LiveRun {
+    /// The status that is decided; it may not be stored yet.
+    pub(super) fn status(&self) -> RunStatus {
+        let decided = self.core.as_ref().map(Run::status);
+        decided.unwrap_or_else(|| self.record.status())
+    }
+
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted {
+            endpoints: self.record.endpoints,
+            duration: shared::units::Millis(self.record.duration_ms),
+        }
+    }
+
+    /// Takes over what the core put out. Commands to stop are given back: they wait for no commit,
+    /// and overtake whatever was to be commanded before.
+    pub(super) fn take_outputs(&mut self) -> Vec<Output> {
+        let mut stops = Vec::new();
+        while let Some(output) = self.core.as_mut().and_then(Run::poll) {
+            match &output {
+                Output::Send(_, desired) if desired.state == DesiredState::Stopped => {
+                    self.overtaken = desired.sequence;
+                    stops.push(output);
+                }
+                _ => self.held.push_back(output),
+            }
+        }
+        stops
+    }
+
+    /// Takes a move into the record.
+    pub(super) fn moved(&mut self, step: &StatusMove) {
+        let record = &mut self.record;
+        record.history.push(step.clone());
+        if step.status == RunStatus::Running {
+            record.began_unix_ms = Some(step.at_unix_ms);
+        }
+        if step.status.is_terminal() {
+            record.ended_unix_ms = Some(step.at_unix_ms);
+            if record.accepted {
+                let span = record.elapsed_ms.min(record.duration_ms);
+                let used = u64::from(record.endpoints).saturating_mul(span);
+                record.used_endpoint_ms = Some(used.min(record.reserved_endpoint_ms));
+            }
+            record.settled = true;
+        }
+    }
+
+    /// Takes the final figures into the record.
+    pub(super) fn summed_up(&mut self, summary: &Summary) {
+        let record = &mut self.record;
+        record.elapsed_ms = if summary.began_unix_ms.is_some() {
+            summary.elapsed_ms
+        } else {
+            0
+        };
+        record.problems.clone_from(&summary.problems);
+        record.verdict = Some(summary.verdict);
+        record.thresholds.clone_from(&summary.thresholds);
+        if summary.began_unix_ms.is_some() {
+            record.counts = Some(summary.all.counts.clone());
+            record.headline = Some(headline(summary));
+        }
+    }
+
+    /// Answers everyone who waits for what is stored now.
+    pub(super) fn answer(&mut self, stored: &Arc<RunRecord>) {
+        let decided = stored.status() != RunStatus::Pending;
+        for waiting in std::mem::take(&mut self.waiting) {
+            if decided || waiting.any_status {
+                // Who asked may have given up.
+                let _ = waiting.answer.send(Ok(Arc::clone(stored)));
+            } else {
+                self.waiting.push(waiting);
+            }
+        }
+    }
+
+    /// Nothing of it is stored: tells everyone who waits why.
+    pub(super) fn refuse(&mut self, error: &RequestError) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            let _ = waiting.answer.send(Err(error.clone()));
+        }
+    }
+}
+
+fn headline(summary: &Summary) -> Headline {
+    let metric = |key: &str| summary.all.metric(key);
+    Headline {
+        registration_success_pct: summary.all.ratios.registration_success,
+        call_success_pct: summary.all.ratios.call_success,
+        mos_p50: metric("mos").map(|mos| mos.p50),
+        mos_p5: metric("mos").map(|mos| mos.p5),
+        jitter_ms_p95: metric("jitter_ms").map(|jitter| jitter.p95),
+        loss_pct_p95: metric("loss_pct").map(|loss| loss.p95),
+        rtt_ms_p95: metric("rtt_ms").map(|rtt| rtt.p95),
+    }
+}

@@ -1,0 +1,122 @@
+//! From PENDING to RUNNING: the checks, the wait for a start slot, the nodes' preparation.
+
+use std::time::Duration;
+
+use shared::definition::Account;
+use shared::id::NodeId;
+use shared::phase::RunStatus;
+use shared::wire::{DesiredState, Problem};
+
+use super::{Run, TEARDOWN_WITHIN, World, names};
+use crate::core::Now;
+use crate::core::aggregate::Aggregate;
+use crate::core::allocate;
+use crate::core::nodes::Nodes;
+use crate::core::validate::{self, Context, validate};
+
+impl Run {
+    /// PENDING, and a node has reported or the wait for one is over: it is to be admitted or refused.
+    pub(crate) fn is_due(&self, now: Now, nodes: &Nodes) -> bool {
+        let waited = self.deadline.is_none_or(|deadline| now.instant >= deadline);
+        self.status() == RunStatus::Pending
+            && (waited || nodes.online(now.instant).next().is_some())
+    }
+
+    /// Checks everything at once: QUEUED, or CANNOT_RUN_FOR_NOW.
+    pub(super) fn admit(
+        &mut self,
+        now: Now,
+        limits: Vec<Problem>,
+        accounts: Vec<(u16, Vec<Account>)>,
+        world: &World<'_>,
+    ) {
+        if self.status() != RunStatus::Pending {
+            return;
+        }
+        let picked: Vec<u16> = accounts.iter().map(|(group, _)| *group).collect();
+        for (group, accounts) in accounts {
+            if let Some(group) = self.frozen.test.groups.get_mut(usize::from(group)) {
+                group.accounts = accounts;
+            }
+        }
+        let context = Context {
+            limits,
+            picked: &picked,
+            nodes: world.nodes,
+            missing_media: &self.frozen.missing_media,
+        };
+        let problems = validate(now.instant, &self.frozen.test, context);
+        if !problems.is_empty() {
+            self.cannot_run(now, problems);
+            return;
+        }
+        let nodes = self.allocate(now, world);
+        let sentence = format!(
+            "The test is valid; {} endpoints were given to {}.",
+            self.endpoints(),
+            names(&nodes)
+        );
+        // It waits for its start slot as long as it takes.
+        self.deadline = None;
+        self.go(now, RunStatus::Queued, "validated", sentence);
+    }
+
+    /// QUEUED, and it has its start slot. The nodes may have changed since it was admitted.
+    pub(super) fn prepare(&mut self, now: Now, world: &World<'_>) {
+        if !self.waits_for_slot() {
+            return;
+        }
+        let mut problems = Vec::new();
+        validate::capacity(now.instant, &self.frozen.test, world.nodes, &mut problems);
+        if !problems.is_empty() {
+            self.cannot_run(now, problems);
+            return;
+        }
+        let nodes = self.allocate(now, world);
+        self.aggregate =
+            Aggregate::new(self.frozen.id, self.frozen.epoch, &self.frozen.test, &nodes);
+        self.deadline = Some(now.instant + PREPARE_WITHIN);
+        self.command(DesiredState::Prepared);
+    }
+
+    /// QUEUED, and no node was told anything yet.
+    pub(super) fn waits_for_slot(&self) -> bool {
+        self.status() == RunStatus::Queued && self.sequence == 0
+    }
+
+    fn allocate(&mut self, now: Now, world: &World<'_>) -> Vec<NodeId> {
+        let online: Vec<_> = world.nodes.online(now.instant).collect();
+        self.allocation = allocate::allocate(&self.frozen.test, &online);
+        self.nodes().cloned().collect()
+    }
+
+    pub(super) fn ready(&mut self, now: Now, node: NodeId, problems: Vec<Problem>) {
+        if self.status() != RunStatus::Queued || !self.nodes().any(|known| *known == node) {
+            return;
+        }
+        if !problems.is_empty() {
+            self.cannot_run(now, problems);
+            return;
+        }
+        self.prepared.insert(node);
+        if self.prepared.len() < self.allocation.len() {
+            return;
+        }
+        self.began = Some(now);
+        let test = &self.frozen.test;
+        self.deadline = Some(now.instant + test.duration.duration() + TEARDOWN_WITHIN);
+        let sentence = format!(
+            "{} endpoints begin to register and call over {}; the run lasts {}.",
+            self.endpoints(),
+            test.buildup,
+            test.duration
+        );
+        self.go(now, RunStatus::Running, "started", sentence);
+        self.command(DesiredState::Running);
+    }
+}
+
+/// How long a PENDING run waits for the first node: more than two of a node's reports.
+pub(super) const NODE_WAIT: Duration = Duration::from_secs(5);
+/// Binding sockets and encoding clips takes seconds, not minutes.
+pub(super) const PREPARE_WITHIN: Duration = Duration::from_secs(60);
