@@ -6,7 +6,7 @@ use std::sync::Arc;
 use shared::api::Headline;
 use shared::phase::RunStatus;
 use shared::result::StatusMove;
-use shared::wire::DesiredState;
+use shared::wire::{DesiredState, Problem};
 use tokio::sync::oneshot;
 
 use super::update::Parked;
@@ -31,6 +31,8 @@ pub(super) struct LiveRun {
     pub(super) shown: Option<Arc<Shown>>,
     pub(super) limits: Limits,
     pub(super) pools: Vec<GroupPool>,
+    /// What the saved test already said against itself when it was made ready.
+    pub(super) found: Vec<Problem>,
     /// The frozen document; taken by the acceptance.
     pub(super) document: Option<Arc<str>>,
     /// What the core put out and what is not done yet, in its order.

@@ -72,7 +72,10 @@ impl CoordinatorActor {
 
     fn weigh(&self, test: &Test, live: &LiveRun) -> (Picked, Vec<Problem>) {
         let owner = (live.record.organization, live.record.project);
-        self.weigh_for(owner, &live.limits, test, &live.pools)
+        let (picked, weighed) = self.weigh_for(owner, &live.limits, test, &live.pools);
+        let mut problems = live.found.clone();
+        problems.extend(weighed);
+        (picked, problems)
     }
 
     /// The accounts that a run would get, and the limits that it would exceed.

@@ -156,6 +156,7 @@ impl Handler<Submit> for CoordinatorActor {
                     test: submit.test,
                     document: serde_json::Value::Null,
                     pools: Vec::new(),
+                    problems: Vec::new(),
                 },
                 document: None,
                 waiting: Waiting {
@@ -174,11 +175,14 @@ impl Handler<Check> for CoordinatorActor {
 
     fn handle(&mut self, check: Check, _: &mut Self::Context) -> Self::Result {
         let request = *check.0;
-        let mut test = request.assembled.test;
+        let mut test = request.assembled.test.clone();
         let wanted = Wanted::of(&test);
         let owner = (request.organization, request.project);
         let allowed = Limits::of(&request.plan);
-        let (picked, limits) = self.weigh_for(owner, &allowed, &test, &request.assembled.pools);
+        let assembled = &request.assembled;
+        let (picked, weighed) = self.weigh_for(owner, &allowed, &test, &assembled.pools);
+        let mut limits = assembled.problems.clone();
+        limits.extend(weighed);
         let groups: Vec<u16> = picked.groups.iter().map(|(group, _)| *group).collect();
         for (group, accounts) in picked.groups {
             if let Some(group) = test.groups.get_mut(usize::from(group)) {
@@ -232,6 +236,7 @@ impl CoordinatorActor {
             shown: None,
             limits: new.limits,
             pools: new.assembled.pools,
+            found: new.assembled.problems,
             document: new.document,
             held: VecDeque::new(),
             committing: false,
