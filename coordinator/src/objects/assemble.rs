@@ -187,6 +187,14 @@ fn allow_targets(
     } else {
         test.allow_targets = operator.to_vec();
     }
+    if definition
+        .allow_targets
+        .as_ref()
+        .is_some_and(|own| !own.is_empty())
+    {
+        // What the test names was held against its own list when it was read.
+        return;
+    }
     let mut named: Vec<(String, String)> = Vec::new();
     for registrar in &test.registrars {
         let host = match &registrar.outbound_proxy {
