@@ -14,6 +14,7 @@ mod http;
 mod live;
 #[allow(dead_code, unused_imports)] // until the routes are there
 mod objects;
+mod plane;
 mod result;
 mod store;
 #[cfg(test)]
@@ -25,3 +26,4 @@ pub use handle::{
 };
 pub use http::{HttpConfig, HttpServerHandle, ServeError, Service, TlsFiles, serve};
 pub use live::LiveStream;
+pub use plane::{ControlPlane, ControlPlaneConfig};
