@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// A small built-in SIP registrar, proxy and media relay to test against (no production use).
     Lab(LabArguments),
+    /// The service: HTTP API, storage, and by default a node, all in this process.
+    Coordinator(CoordinatorArguments),
     /// Log in to a coordinator: checks an API key and keeps it for the commands below.
     Login(LoginArguments),
     /// The projects that the key sees.
@@ -55,6 +57,29 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AccountsCommand,
     },
+}
+
+/// Flags win over the environment, the environment over the file, the file over the defaults.
+#[derive(Debug, Args)]
+pub(crate) struct CoordinatorArguments {
+    /// The configuration; config/coordinator.toml holds every key at its default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the API is served; port 0 takes any free one [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) bind: Option<String>,
+    /// Where everything is kept [default: carillon-data].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<String>,
+    /// A network that tests may send to besides loopback (may be repeated).
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) allow_target: Vec<String>,
+    /// Serve plain HTTP also on addresses that are not loopback.
+    #[arg(long)]
+    pub(crate) allow_plain_public: bool,
+    /// Any key of the configuration: `--set http.workers=4` (may be repeated).
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -210,7 +235,7 @@ pub(crate) struct RelayArguments {
 }
 
 /// `16384-32767`.
-fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+pub(crate) fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let wrong = || format!("`{text}` is no port range; write FIRST-LAST, such as 16384-32767");
     let (first, last) = text.split_once('-').ok_or_else(wrong)?;
     let port = |text: &str| {

@@ -7,6 +7,7 @@ mod args;
 mod check;
 mod client;
 mod cluster;
+mod config;
 mod demo;
 mod exit;
 mod interrupt;
@@ -15,6 +16,7 @@ mod lab;
 mod lab_options;
 mod run;
 mod screen;
+mod service;
 mod session;
 mod show;
 mod summary;
@@ -39,8 +41,14 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let screen = Screen::default();
-    log_above(&screen);
-    let ended = at_the_terminal(&arguments.command, &screen);
+    let ended = match &arguments.command {
+        // Its log is configured.
+        Command::Coordinator(coordinator) => service::run(coordinator),
+        command => {
+            log_above(&screen);
+            at_the_terminal(command, &screen)
+        }
+    };
     screen.clear();
     let exit = ended.unwrap_or_else(|error| {
         show::say(&format!("carillon: {error:#}"));

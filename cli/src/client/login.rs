@@ -20,8 +20,9 @@ pub(super) fn run(arguments: &LoginArguments) -> anyhow::Result<Exit> {
         None => credentials::default_url()?,
     };
     let url = credentials::normal(&url)?;
-    let key = match &arguments.key {
-        Some(key) => key.clone(),
+    // A variable that is set to nothing is not set.
+    let key = match arguments.key.as_deref().filter(|key| !key.is_empty()) {
+        Some(key) => key.to_owned(),
         None => ask(&url)?,
     };
     let key = key.trim().to_owned();
