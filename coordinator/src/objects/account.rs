@@ -149,7 +149,7 @@ impl Objects {
         let planned = id.is_some();
         let id = AccountId(self.id(id.map(|id| id.0))?);
         let record = AccountRecord::new(&self.inner.sealer, home, id, &account, now())?;
-        let _one_at_a_time = self.lock_accounts(registrar).await;
+        let _one_at_a_time = self.lock_accounts(organization, registrar).await;
         self.attempt(async || {
             let old = self.read::<Registrar>(&home.key())?;
             let place = home.account(&record.username);
@@ -223,7 +223,7 @@ impl Objects {
             project,
             registrar,
         };
-        let _one_at_a_time = self.lock_accounts(registrar).await;
+        let _one_at_a_time = self.lock_accounts(organization, registrar).await;
         self.attempt(async || {
             self.read::<Registrar>(&home.key())?;
             let old = self.find_account(home, account)?;
@@ -272,7 +272,7 @@ impl Objects {
             project,
             registrar,
         };
-        let _one_at_a_time = self.lock_accounts(registrar).await;
+        let _one_at_a_time = self.lock_accounts(organization, registrar).await;
         self.attempt(async || {
             let owner = self.read::<Registrar>(&home.key())?;
             let old = self.find_account(home, account)?;

@@ -12,9 +12,10 @@ use shared::definition::{
 };
 use shared::id::{AccountId, OrganizationId, ProjectId, RegistrarId};
 
-use super::Objects;
 use super::account::{ACCOUNTS_MAX, AccountRecord, Home};
+use super::pool::Pool;
 use super::repository::Answer;
+use super::{Objects, now};
 
 /// A test made runnable, or what speaks against it.
 #[derive(Clone, Debug)]
@@ -90,7 +91,8 @@ impl Objects {
                 *path = self.media_path(project, file.id).display().to_string();
             }
         }
-        let mut sources: HashMap<RegistrarId, Arc<[(AccountId, Account)]>> = HashMap::new();
+        // The same for all groups of a registrar, also where it is too large to be kept.
+        let mut whole: HashMap<RegistrarId, Pool> = HashMap::new();
         let mut pools = Vec::new();
         for (index, group) in test.groups.iter().enumerate() {
             let name = group
@@ -105,12 +107,14 @@ impl Objects {
             };
             let candidates = match account_patterns.get(index).and_then(Option::as_ref) {
                 Some(names) => self.picked(home, names)?,
-                None => {
-                    if !sources.contains_key(&registrar.id) {
-                        sources.insert(registrar.id, self.every_account(home)?);
+                None => match whole.get(&registrar.id) {
+                    Some(pool) => Pool::clone(pool),
+                    None => {
+                        let pool = self.every_account(home)?;
+                        whole.insert(registrar.id, Pool::clone(&pool));
+                        pool
                     }
-                    sources.get(&registrar.id).cloned().unwrap_or_default()
-                }
+                },
             };
             pools.push(GroupPool {
                 group: u16::try_from(index).unwrap_or(u16::MAX),
@@ -126,7 +130,7 @@ impl Objects {
         })
     }
 
-    fn picked(&self, home: Home, names: &[String]) -> Answer<Arc<[(AccountId, Account)]>> {
+    fn picked(&self, home: Home, names: &[String]) -> Answer<Pool> {
         let mut picked = Vec::with_capacity(names.len());
         for name in names {
             if let Some(found) = self.find::<AccountRecord>(&home.account(name))? {
@@ -140,14 +144,21 @@ impl Objects {
         Ok(picked.into())
     }
 
-    fn every_account(&self, home: Home) -> Answer<Arc<[(AccountId, Account)]>> {
+    fn every_account(&self, home: Home) -> Answer<Pool> {
+        let (pools, key) = (&self.inner.pools, (home.organization, home.registrar));
+        let before = match pools.get(key, now()) {
+            Ok(pool) => return Ok(pool),
+            Err(before) => before,
+        };
         let records = self.all::<AccountRecord>(&home.accounts(), ACCOUNTS_MAX)?;
         let sealer = &self.inner.sealer;
         let accounts: Answer<Vec<(AccountId, Account)>> = records
             .iter()
             .map(|record| Ok((record.id, record.open(sealer, home)?)))
             .collect();
-        accounts.map(Arc::from)
+        let pool = Pool::from(accounts?);
+        pools.keep(key, &pool, before, now());
+        Ok(pool)
     }
 }
 

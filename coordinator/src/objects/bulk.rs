@@ -35,7 +35,7 @@ impl Objects {
         };
         self.read::<Registrar>(&home.key())?;
         let mut rest = self.blocking(move || read(&bulk)).await?;
-        let _one_at_a_time = self.lock_accounts(registrar).await;
+        let _one_at_a_time = self.lock_accounts(organization, registrar).await;
         let mut result = BulkResult::default();
         while !rest.is_empty() {
             let later = rest.split_off(rest.len().min(BULK_ATOMIC));

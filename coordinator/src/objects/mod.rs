@@ -23,6 +23,7 @@ mod master;
 mod media;
 mod organization;
 mod plan;
+mod pool;
 mod project;
 mod purge;
 mod registrar;
@@ -50,10 +51,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use shared::id::{KeyId, RegistrarId};
+use shared::id::{KeyId, OrganizationId, RegistrarId};
 use tokio::sync::{Mutex, MutexGuard};
 
 use self::idempotency::Requests;
+use self::pool::Pools;
 use self::repository::Answer;
 use self::seal::Sealer;
 use crate::store::Control;
@@ -75,6 +77,7 @@ struct Inner {
     ids: id::IdSource,
     callers: RwLock<Callers>,
     requests: Arc<Requests>,
+    pools: Pools,
     /// Held while keys change, so that memory and store change in the same order.
     keys: Mutex<()>,
     /// Held while accounts of a registrar change: one of them for each registrar, by its hash.
@@ -97,6 +100,7 @@ impl Objects {
                 ids: id::IdSource::default(),
                 callers: RwLock::default(),
                 requests: Arc::default(),
+                pools: Pools::default(),
                 keys: Mutex::default(),
                 accounts: std::array::from_fn(|_| Mutex::default()),
             }),
@@ -108,13 +112,23 @@ impl Objects {
         planned.map_or_else(|| self.inner.ids.next(now()), Ok)
     }
 
-    async fn lock_accounts(&self, registrar: RegistrarId) -> MutexGuard<'_, ()> {
+    /// Waits for other changes of a registrar's accounts.
+    async fn lock_accounts(
+        &self,
+        organization: OrganizationId,
+        registrar: RegistrarId,
+    ) -> Changing<'_> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(registrar.0);
         let index = usize::try_from(hash % ACCOUNT_LOCKS as u64).unwrap_or(0);
-        match self.inner.accounts.get(index) {
-            Some(lock) => lock.lock().await,
+        let lock = match self.inner.accounts.get(index) {
+            Some(lock) => lock,
             // The remainder is always below the length.
-            None => self.inner.keys.lock().await,
+            None => &self.inner.keys,
+        };
+        Changing {
+            _alone: lock.lock().await,
+            pools: &self.inner.pools,
+            key: (organization, registrar),
         }
     }
 
@@ -129,6 +143,19 @@ impl Objects {
                 "a worker broke down: {error}"
             ))),
         }
+    }
+}
+
+/// Accounts of a registrar are being changed, by nobody else. Ends before the change is answered.
+struct Changing<'a> {
+    _alone: MutexGuard<'a, ()>,
+    pools: &'a Pools,
+    key: (OrganizationId, RegistrarId),
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.pools.changed(self.key);
     }
 }
 

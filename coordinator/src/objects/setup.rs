@@ -172,6 +172,7 @@ impl Objects {
     /// To be called each minute: stores last uses of keys, removes expired idempotency records, goes
     /// on with deletions that were interrupted.
     pub(crate) async fn maintain(&self, now: u64) -> Answer<()> {
+        self.inner.pools.forget_idle(now);
         // Each of them is tried, whatever became of the others.
         let uses = self.store_last_uses().await;
         let requests = self.expire_requests(now).await;

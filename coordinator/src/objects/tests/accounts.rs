@@ -53,6 +53,14 @@ async fn the_count_is_exact_whatever_happens_at_once() {
     assert_eq!(made + bulk.created as usize, 30);
     assert_eq!(bulk.created + bulk.updated, 20);
     assert_eq!(counted(&bench, home).await, 30);
+    let all = definition(serde_json::json!({
+        "name": "n", "groups": {"g": {"registrar": "pbx", "count": 1}}
+    }));
+    let candidates = async || {
+        let assembled = bench.assemble(own, project, &all, &[]).await.unwrap();
+        assembled.pools[0].candidates.len()
+    };
+    assert_eq!((candidates().await, candidates().await), (30, 30));
     let gone = singles
         .iter()
         .flatten()
@@ -60,6 +68,7 @@ async fn the_count_is_exact_whatever_happens_at_once() {
         .map(|account| bench.delete_account(own, project, pbx, account.id, None));
     assert_eq!(join_all(gone).await.iter().flatten().count(), 7);
     assert_eq!(counted(&bench, home).await, 23);
+    assert_eq!(candidates().await, 23, "a change is seen by the next start");
     let again = bench
         .bulk_accounts(own, project, pbx, pattern("u{0..29}"))
         .await
