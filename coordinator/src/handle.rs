@@ -3,6 +3,10 @@
 
 mod control;
 
+mod reads;
+
+pub(crate) use reads::{Of, Rows};
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

@@ -6,6 +6,7 @@
 //! the coordinator's mailbox. Lists of endpoints of runs that ended stay in a cache of bounded size.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -90,6 +91,10 @@ impl Shown {
 pub(crate) struct Board {
     runs: RwLock<BTreeMap<RunId, Arc<Shown>>>,
     rosters: Mutex<Rosters>,
+    /// Held while a list is read from storage.
+    reading: Mutex<()>,
+    unreadable: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// Lists of endpoints of runs that ended.
@@ -158,6 +163,28 @@ impl Board {
         let (used, roster) = rosters.kept.get_mut(&run)?;
         *used = now;
         Some(Arc::clone(roster))
+    }
+
+    /// The run is no more.
+    pub(crate) fn forget_roster(&self, run: RunId) {
+        lock(&self.rosters).kept.remove(&run);
+    }
+
+    /// Held by who reads a list of endpoints from storage, so that it is read once for all who ask.
+    pub(crate) fn reading(&self) -> MutexGuard<'_, ()> {
+        lock(&self.reading)
+    }
+
+    /// Messages of nodes since the start that could not be read, and that a full queue refused.
+    pub(crate) fn count_bus(&self, unreadable: u64, refused: u64) {
+        self.unreadable.store(unreadable, Ordering::Relaxed);
+        self.refused.store(refused, Ordering::Relaxed);
+    }
+
+    /// What [`Self::count_bus`] was told last.
+    pub(crate) fn bus_counts(&self) -> (u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.unreadable), read(&self.refused))
     }
 
     /// How each run stands that has been shown.

@@ -54,6 +54,8 @@ pub struct HttpConfig {
     pub streams_max: usize,
     /// Live streams of one key.
     pub streams_per_key: usize,
+    /// `/metrics` needs no key; none: only where `bind` is loopback.
+    pub metrics_public: Option<bool>,
     /// The program's version, for `whoami` and the OpenAPI document.
     pub version: String,
 }
@@ -80,6 +82,7 @@ impl Default for HttpConfig {
             failed_auth_per_minute: 30,
             streams_max: 2_000,
             streams_per_key: 2_000,
+            metrics_public: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

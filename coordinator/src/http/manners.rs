@@ -46,6 +46,13 @@ pub(crate) async fn around(
         request.head_mut().method = Method::GET;
     }
     let held = unread::hold(&mut request);
+    let service = request.app_data::<web::Data<Service>>().cloned();
+    let count = |route: Option<&str>, status: StatusCode| {
+        if let Some(service) = &service {
+            let figures = service.figures();
+            figures.answered(route, &method, status, begun.elapsed());
+        }
+    };
     let span = tracing::info_span!("http", request = %id);
     let outcome = async {
         let caller = match admit(&request) {
@@ -70,13 +77,16 @@ pub(crate) async fn around(
         Err(error) => {
             let status = error.as_response_error().status_code();
             log(&method, None, status, begun, None, &id);
+            count(None, status);
             return Err(error);
         }
     };
     let caller = answer.request().extensions().get::<Caller>().cloned();
+    let pattern = answer.request().match_pattern();
+    count(pattern.as_deref(), answer.status());
     log(
         &method,
-        answer.request().match_pattern(),
+        pattern,
         answer.status(),
         begun,
         caller.as_ref(),

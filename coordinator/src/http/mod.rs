@@ -19,11 +19,13 @@ mod page;
 mod problem;
 mod request_id;
 mod routes;
+mod runs;
 mod server;
 mod state;
 mod streams;
 mod tls;
 mod unread;
+mod watch;
 
 pub use config::{HttpConfig, TlsFiles};
 pub use server::{HttpServerHandle, ServeError, serve};

@@ -15,7 +15,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::page::Query;
 use super::problem::ApiError;
 use super::state::Service;
-use super::{health, objects, openapi};
+use super::{health, objects, openapi, runs, watch};
 
 /// Where the OpenAPI document is.
 const DOCUMENT: &str = "/api/v1/openapi.json";
@@ -24,11 +24,14 @@ const DOCUMENT: &str = "/api/v1/openapi.json";
 fn api(config: &mut ServiceConfig<'_>) {
     config.service(openapi_document);
     objects::routes(config);
+    runs::routes(config);
+    watch::routes(config);
 }
 
 /// Registers what is outside of it.
 fn outside(config: &mut ServiceConfig<'_>) {
     health::routes(config);
+    watch::outside(config);
 }
 
 /// The whole document.

@@ -13,6 +13,7 @@ use super::config::HttpConfig;
 use super::limit::Buckets;
 use super::problem::ApiError;
 use super::streams::Streams;
+use super::watch::Figures;
 use crate::handle::{Handle, RequestError};
 use crate::objects::Objects;
 use crate::store::Control;
@@ -42,6 +43,7 @@ struct Bounds {
     failed: Buckets<IpAddr>,
     large: Semaphore,
     books: Mutex<Option<Books>>,
+    figures: Figures,
     closing: watch::Sender<bool>,
 }
 
@@ -66,6 +68,7 @@ impl Bounds {
             ),
             large: Semaphore::new(LARGE_BODIES_MAX),
             books: Mutex::default(),
+            figures: Figures::default(),
             closing: watch::Sender::new(false),
             config: Arc::new(config),
         }
@@ -119,6 +122,11 @@ impl Service {
     /// The bounds.
     pub(crate) fn config(&self) -> &Arc<HttpConfig> {
         &self.bounds.config
+    }
+
+    /// What the service counts of itself.
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.bounds.figures
     }
 
     /// Places for live streams.

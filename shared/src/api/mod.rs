@@ -34,8 +34,8 @@ pub use registrar::{
     UpdateRegistrar,
 };
 pub use run::{
-    Comparison, EndpointMetrics, EndpointRow, Headline, Run, StartRun, Trace, TraceMessage,
-    UpdateRun,
+    Comparison, Endpoint, EndpointMetrics, EndpointRow, Headline, Run, Skipped, StartRun, Trace,
+    TraceMessage, UpdateRun,
 };
 pub use test::{Checked, SavedTest, TestDefinition};
 

@@ -6,7 +6,7 @@ use super::Credits;
 use crate::id::{KeyId, NodeId, OrganizationId, ProjectId, RunId, TestId};
 use crate::phase::{Outcome, Phase, RunStatus};
 use crate::result::{Counts, Part, SeriesSecond, StatusMove, ThresholdResult, Verdict};
-use crate::wire::Problem;
+use crate::wire::{EndpointReport, Problem};
 
 /// Start a run of a saved test. An empty body starts it as it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -194,4 +194,22 @@ pub struct Comparison {
     pub runs: Vec<Run>,
     /// The whole run's figures, in the same order; null where a run measured nothing.
     pub parts: Vec<Option<Part>>,
+}
+
+/// One endpoint with everything that is known of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Endpoint {
+    /// As the list shows it.
+    pub row: EndpointRow,
+    /// How it ended, with its calls; null until its end.
+    pub report: Option<EndpointReport>,
+}
+
+/// Live updates that a reader missed because he did not keep up: the event `skipped`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Skipped {
+    /// How many.
+    pub missed: u64,
 }

@@ -31,6 +31,10 @@ pub(crate) enum RunSort {
     Endpoints,
     /// The configured duration.
     Duration,
+    /// From RUNNING to its end; those that have not ended come first.
+    Elapsed,
+    /// Median MOS; those without one come first.
+    Mos,
 }
 
 impl RunSort {
@@ -44,6 +48,8 @@ impl RunSort {
             Self::Status => Place::Number(run.status() as u64),
             Self::Endpoints => Place::Number(run.endpoints.into()),
             Self::Duration => Place::Number(run.duration_ms),
+            Self::Elapsed => Place::Number(run.elapsed_ms),
+            Self::Mos => Place::Number(mos(run)),
         }
     }
 
@@ -56,6 +62,12 @@ impl RunSort {
         }
         .then_with(|| a.id.cmp(&b.id))
     }
+}
+
+/// Median MOS as a number of the same order; MOS is never below 0, where the octets of floats sort.
+fn mos(run: &RunRecord) -> u64 {
+    let mos = run.headline.as_ref().and_then(|headline| headline.mos_p50);
+    mos.map_or(0, |mos| mos.max(0.0).to_bits())
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -56,7 +56,7 @@ pub(in crate::store) fn record(id: u64, random: &mut Random) -> RunRecord {
     }
 }
 
-const SORTS: [RunSort; 8] = [
+const SORTS: [RunSort; 10] = [
     RunSort::Created,
     RunSort::Began,
     RunSort::Ended,
@@ -65,6 +65,8 @@ const SORTS: [RunSort; 8] = [
     RunSort::Status,
     RunSort::Endpoints,
     RunSort::Duration,
+    RunSort::Elapsed,
+    RunSort::Mos,
 ];
 
 #[test]
