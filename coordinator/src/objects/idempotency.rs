@@ -78,6 +78,9 @@ struct Table {
     begun: BTreeSet<(u64, Place)>,
 }
 
+/// Status, headers, sealed body.
+type Sealed = (u16, Vec<(String, String)>, Vec<u8>);
+
 /// A record as it is stored.
 #[derive(Serialize, Deserialize)]
 struct RequestRecord {
@@ -87,8 +90,8 @@ struct RequestRecord {
     request: [u8; 32],
     planned: u64,
     begun_unix_ms: u64,
-    /// Status, headers, sealed body; none: not finished.
-    answer: Option<(u16, Vec<(String, String)>, Vec<u8>)>,
+    /// None: not finished.
+    answer: Option<Sealed>,
 }
 
 impl Requests {

@@ -211,19 +211,27 @@ impl Objects {
             callers.values().filter(newer).cloned().collect()
         });
         let _one_at_a_time = self.inner.keys.lock().await;
-        for caller in callers {
-            let place = keys::api_key(caller.key.id);
-            let Some(old) = self.find::<KeyRecord>(&place)? else {
-                continue;
-            };
-            let mut new = old.record;
-            new.key.last_used_unix_ms = caller.api_key().last_used_unix_ms;
-            let commit = Commit::new()
-                .expect_unchanged(place.clone(), old.octets)
-                .put(place, &new);
+        for some in callers.chunks(USES_AT_ONCE) {
+            let mut commit = Commit::new();
+            let mut records = Vec::with_capacity(some.len());
+            for caller in some {
+                let place = keys::api_key(caller.key.id);
+                let Some(old) = self.find::<KeyRecord>(&place)? else {
+                    continue;
+                };
+                let mut new = old.record;
+                new.key.last_used_unix_ms = caller.api_key().last_used_unix_ms;
+                commit = commit
+                    .expect_unchanged(place.clone(), old.octets)
+                    .put(place, &new);
+                records.push(new);
+            }
             match self.commit(commit).await {
-                // Another change of this key came first; the next minute stores it.
-                Ok(()) | Err(Stop::Again) => self.remember_caller(new),
+                Ok(()) => records
+                    .into_iter()
+                    .for_each(|record| self.remember_caller(record)),
+                // Their organization went meanwhile; the next minute stores the others.
+                Err(Stop::Again) => {}
                 Err(Stop::Error(error)) => return Err(error),
             }
         }
@@ -342,5 +350,7 @@ impl Objects {
 
 /// Keys of an organization; the oldest revoked one goes when a new one has no room.
 const KEYS_MAX: usize = 1_000;
+/// Last uses stored in one commit.
+const USES_AT_ONCE: usize = 500;
 /// Projects that a key may have a role of its own in.
 const PROJECT_ROLES_MAX: usize = 200;
