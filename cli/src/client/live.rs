@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 
-use shared::result::LiveUpdate;
+use shared::result::{LiveUpdate, StatusMove};
 use tokio::sync::mpsc;
 
 use super::api::{Api, encoded};
@@ -14,8 +14,10 @@ use super::error::ApiError;
 /// What the reading thread tells.
 #[derive(Debug)]
 pub(super) enum Told {
-    /// How the run stands. The last one has a terminal status.
+    /// How the run stands. One with a terminal status is the last.
     Update(Box<LiveUpdate>),
+    /// The run has ended, and had before anything of it was told here.
+    End(Box<StatusMove>),
     /// The stream broke; it is being opened again.
     Lost(String),
     /// Nothing more will come.
@@ -94,7 +96,7 @@ enum Ended {
 /// Hands on the updates of one stream; also whether there was one.
 fn events(stream: impl Read, tell: &mpsc::Sender<Told>) -> (Ended, bool) {
     let mut heard = false;
-    let mut data = String::new();
+    let (mut name, mut data) = (String::new(), String::new());
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     loop {
@@ -111,20 +113,38 @@ fn events(stream: impl Read, tell: &mpsc::Sender<Told>) -> (Ended, bool) {
                 return (Ended::Broken("an event is too large".to_owned()), heard);
             }
             data.push_str(part.strip_prefix(' ').unwrap_or(part));
+        } else if let Some(given) = text.strip_prefix("event:") {
+            given.trim().clone_into(&mut name);
         } else if text.is_empty() {
-            // Events of other kinds (what a slow reader missed) are not updates.
-            if let Ok(update) = serde_json::from_str::<LiveUpdate>(&data) {
+            if let Some((news, last)) = event(&name, &data) {
                 heard = true;
-                let last = update.status.is_terminal();
-                if tell.blocking_send(Told::Update(Box::new(update))).is_err() {
+                if tell.blocking_send(news).is_err() {
                     return (Ended::Unheard, heard);
                 }
                 if last {
                     return (Ended::Run, heard);
                 }
             }
+            name.clear();
             data.clear();
         }
+    }
+}
+
+/// What an event tells, and whether it is the last. Moves of the status come with updates too, and
+/// what a slow reader missed needs no line.
+fn event(name: &str, data: &str) -> Option<(Told, bool)> {
+    match name {
+        "metrics" => {
+            let update: LiveUpdate = serde_json::from_str(data).ok()?;
+            let last = update.status.is_terminal();
+            Some((Told::Update(Box::new(update)), last))
+        }
+        "end" => {
+            let step: StatusMove = serde_json::from_str(data).ok()?;
+            Some((Told::End(Box::new(step)), true))
+        }
+        _ => None,
     }
 }
 
@@ -141,7 +161,7 @@ const LOST_MAX: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use shared::phase::RunStatus;
-    use shared::result::{LivePart, StatusMove};
+    use shared::result::LivePart;
 
     use super::*;
 
@@ -167,10 +187,10 @@ mod tests {
     }
 
     fn stream(statuses: &[RunStatus]) -> String {
-        let mut text = ": welcome\n\n".to_owned();
+        let mut text = "retry: 2000\n\n".to_owned();
         for status in statuses {
             let json = serde_json::to_string(&update(*status)).unwrap();
-            text.push_str(&format!("event: update\ndata: {json}\n\n"));
+            text.push_str(&format!("event: metrics\nid: 7\ndata: {json}\n\n"));
             text.push_str("event: skipped\ndata: {\"missed\":3}\n\n: still here\n\n");
         }
         text
@@ -187,6 +207,16 @@ mod tests {
             statuses.push(update.status);
         }
         assert_eq!(statuses, [RunStatus::Running, RunStatus::Completed]);
+    }
+
+    #[test]
+    fn a_run_that_had_ended_is_told_by_its_last_move() {
+        let (tell, mut told) = mpsc::channel(8);
+        let step = update(RunStatus::CannotRunForNow).last_move;
+        let json = serde_json::to_string(&step).unwrap();
+        let text = format!("event: status\ndata: {json}\n\nevent: end\ndata: {json}\n\n");
+        assert_eq!(events(text.as_bytes(), &tell), (Ended::Run, true));
+        assert!(matches!(told.blocking_recv(), Some(Told::End(end)) if *end == step));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod find;
 mod live;
 mod login;
 mod projects;
+mod result;
 mod runs;
 mod table;
 mod tests_command;

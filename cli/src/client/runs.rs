@@ -1,11 +1,11 @@
 //! `carillon runs` and `carillon stop`.
 
 use shared::api::Run;
-use shared::result::RunResult;
 
 use super::api::{Api, encoded};
 use super::args::{RunsArguments, RunsCommand, RunsListArguments, StopArguments};
 use super::find;
+use super::result;
 use super::table::{self, cell, figure};
 use crate::exit::Exit;
 use crate::screen::draw::{Cell, Table, wrap};
@@ -108,16 +108,11 @@ fn show(api: &Api, run: &str) -> anyhow::Result<Exit> {
     }
     table::lines(&lines)?;
     if run.status.is_terminal() && run.began_unix_ms.is_some() {
-        let result: RunResult = api.get(&result_path(&run.id.to_string()))?;
+        let result = result::read(api, &run.id.to_string())?;
         table::lines(&[String::new()])?;
         show::print(&result, Printing::default())?;
     }
     Ok(Exit::Passed)
-}
-
-/// The result without its endpoints.
-pub(super) fn result_path(run: &str) -> String {
-    format!("runs/{}/result?endpoints=false", encoded(run))
 }
 
 /// How a run stands, in a line.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use shared::api::{Run, StartRun};
 use shared::phase::RunStatus;
-use shared::result::{RunResult, Verdict};
+use shared::result::{LivePart, LiveUpdate, RunResult, StatusMove, Verdict};
 use tokio::sync::mpsc;
 
 use super::api::{Api, encoded};
@@ -16,7 +16,8 @@ use super::args::{StartArguments, WatchArguments, WatchOutput};
 use super::error::ApiError;
 use super::find;
 use super::live::{self, Told};
-use super::runs::{result_path, standing};
+use super::result;
+use super::runs::standing;
 use super::table;
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
@@ -138,7 +139,7 @@ impl Session {
         let system = actix::System::new();
         let id = run.id.to_string();
         let mut show = Show::new(self.quiet, &self.screen, &run.test_name);
-        let followed = system.block_on(self.follow(&id, &mut show));
+        let followed = system.block_on(self.follow(&run, &mut show));
         show.end();
         let stopped = match followed? {
             Followed::Ended { stopped } => stopped,
@@ -153,9 +154,10 @@ impl Session {
     }
 
     /// Shows the run until its end.
-    async fn follow(&self, run: &str, show: &mut Show) -> anyhow::Result<Followed> {
+    async fn follow(&self, run: &Run, show: &mut Show) -> anyhow::Result<Followed> {
         let mut interrupts = Interrupts::listen(self.screen.clone())?;
-        let told = live::follow(self.api.clone(), run);
+        let id = run.id.to_string();
+        let told = live::follow(self.api.clone(), &id);
         let mut told: mpsc::Receiver<Told> = told.context("cannot watch the run")?;
         let mut tick = tokio::time::interval(REDRAW_EVERY);
         let mut stopped = false;
@@ -168,6 +170,10 @@ impl Session {
                         if last {
                             return Ok(Followed::Ended { stopped });
                         }
+                    }
+                    Some(Told::End(step)) => {
+                        show.update(last(run, *step));
+                        return Ok(Followed::Ended { stopped });
                     }
                     Some(Told::Lost(why)) => {
                         show.note(&format!("the coordinator is not heard ({why}); trying again"));
@@ -182,7 +188,7 @@ impl Session {
                     }
                     show.stopping();
                     stopped = true;
-                    self.stop(run).await?;
+                    self.stop(&id).await?;
                 }
             }
         }
@@ -199,7 +205,7 @@ impl Session {
 
     /// Writes what was asked for, prints the summary, and exits by the verdict.
     fn finish(mut self, run: &str, stopped: bool) -> anyhow::Result<Exit> {
-        let result: RunResult = self.api.get(&result_path(run))?;
+        let result = result::read(&self.api, run)?;
         self.outputs.write(&self.api, run, &result)?;
         let result = RunResult {
             verdict: if stopped {
@@ -216,6 +222,27 @@ impl Session {
         };
         print(&result, printing)?;
         Ok(Exit::from(result.verdict))
+    }
+}
+
+/// How a run stands that had ended before anything of it was heard.
+fn last(run: &Run, step: StatusMove) -> LiveUpdate {
+    LiveUpdate {
+        run: run.id.to_string(),
+        status: step.status,
+        last_move: step,
+        elapsed_ms: run.elapsed_ms,
+        duration_ms: run.duration_ms,
+        all: LivePart {
+            name: "all".to_owned(),
+            counts: run.counts.clone().unwrap_or_default(),
+            ..LivePart::default()
+        },
+        groups: Vec::new(),
+        new_failures: Vec::new(),
+        failures_left_out: 0,
+        send_late_p99_ms: None,
+        cpu_cores: None,
     }
 }
 
@@ -246,7 +273,7 @@ impl Outputs {
     }
 
     fn write(&mut self, api: &Api, run: &str, result: &RunResult) -> anyhow::Result<()> {
-        let whole = format!("runs/{}/result", encoded(run));
+        let whole = result::path(run);
         if let Some((path, file)) = self.json.take() {
             copy(api, &whole, file)
                 .with_context(|| format!("cannot write the result to {}", path.display()))?;

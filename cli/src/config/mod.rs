@@ -104,7 +104,7 @@ impl Default for Config {
             nats_url: String::new(),
             log: Log {
                 format: LogFormat::Text,
-                filter: "info".to_owned(),
+                filter: "info,actix_server=warn".to_owned(),
             },
         }
     }
