@@ -2,6 +2,8 @@
 //! service asks for is in `control`.
 
 mod control;
+#[cfg(test)]
+mod tests;
 
 mod reads;
 

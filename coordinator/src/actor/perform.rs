@@ -236,6 +236,9 @@ impl CoordinatorActor {
                 if let Some(test) = test {
                     self.push(Command::Create(run, Box::new(test)));
                 }
+                // Who is answered finds its place.
+                self.queue.enter(run);
+                self.published.set_positions(self.queue.waiting());
                 failpoint(failpoint::BEFORE_ACCEPT_ANSWER);
             }
             RunStatus::Running => failpoint(failpoint::AFTER_START),
@@ -260,8 +263,6 @@ impl CoordinatorActor {
         }
         if status == RunStatus::Queued {
             failpoint(failpoint::AFTER_ACCEPT_ANSWER);
-            self.queue.enter(run);
-            self.published.set_positions(self.queue.waiting());
             if let Some(actor) = address.upgrade() {
                 actor.do_send(Advance);
             }
