@@ -15,6 +15,7 @@ use shared::api::FieldProblem;
 
 use super::config::HttpConfig;
 use super::depth;
+use super::gate;
 use super::problem::ApiError;
 use super::state::Service;
 
@@ -41,6 +42,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         let payload = Payload::from_request(request, payload);
         let request = request.clone();
         Box::pin(async move {
+            gate::pass(&request)?;
             let payload = payload.await.map_err(|error| ApiError::internal(&error))?;
             let limits = limits(&request)?;
             content_type(&request, &["application/json"])?;
@@ -68,6 +70,7 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalJson<T> {
         let payload = Payload::from_request(request, payload);
         let request = request.clone();
         Box::pin(async move {
+            gate::pass(&request)?;
             let payload = payload.await.map_err(|error| ApiError::internal(&error))?;
             let limits = limits(&request)?;
             let octets = read(&request, payload, limits.json_max, limits.body_timeout).await?;
@@ -96,6 +99,7 @@ impl FromRequest for Empty {
         let payload = Payload::from_request(request, payload);
         let request = request.clone();
         Box::pin(async move {
+            gate::pass(&request)?;
             let payload = payload.await.map_err(|error| ApiError::internal(&error))?;
             let limits = limits(&request)?;
             read(&request, payload, 0, limits.body_timeout).await?;

@@ -9,6 +9,7 @@ mod body;
 mod config;
 mod depth;
 mod etag;
+mod gate;
 mod health;
 mod idempotency;
 mod limit;

@@ -21,6 +21,9 @@ use super::problem::PROBLEM_JSON;
 /// The extension that says which role an operation needs.
 pub(crate) const X_ROLE: &str = "x-role";
 
+/// The methods that routes have.
+pub(crate) const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
 /// Problem answers: status, name, description, and whether an operation has it.
 type Common = (&'static str, &'static str, &'static str, fn(&Shape) -> bool);
 

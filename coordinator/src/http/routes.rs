@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::Method;
-use actix_web::http::header::{ALLOW, CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpRequest, HttpResponse, ResponseError, get};
 use sha2::{Digest, Sha256};
@@ -12,6 +12,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use super::gate::Roles;
 use super::page::Query;
 use super::problem::ApiError;
 use super::state::Service;
@@ -53,6 +54,7 @@ pub(crate) fn build(
 ) -> Result<impl FnOnce(&mut web::ServiceConfig) + Clone, ApiError> {
     let document = document(&service.config().version);
     let table = Data::new(Table::of(&document));
+    let roles = Data::new(Roles::of(&document));
     let text = document
         .to_json()
         .map_err(|error| ApiError::internal(&error))?;
@@ -64,6 +66,7 @@ pub(crate) fn build(
             .app_data(service)
             .app_data(table)
             .app_data(text)
+            .app_data(roles)
             .app_data(web::PathConfig::default().error_handler(|_, _| ApiError::not_found().into()))
             .route("/docs", web::get().to(docs))
             .service(SwaggerUi::new("/docs/{_:.*}").config(page))
@@ -117,19 +120,17 @@ async fn openapi_document(
     Query::of(&request, &[])?;
     let theirs = request.headers().get(IF_NONE_MATCH);
     let mut answer = if theirs.is_some_and(|tag| tag.as_bytes() == document.tag.as_bytes()) {
-        HttpResponse::NotModified()
+        HttpResponse::NotModified().finish()
     } else {
         HttpResponse::Ok()
+            .content_type("application/json")
+            .body(document.text.clone())
     };
-    answer
-        .insert_header((ETAG, document.tag.clone()))
-        .insert_header((CACHE_CONTROL, "no-cache"));
-    if answer.finish().status().is_redirection() {
-        return Ok(answer.finish());
-    }
-    Ok(answer
-        .content_type("application/json")
-        .body(document.text.clone()))
+    let tag = HeaderValue::from_str(&document.tag).map_err(|error| ApiError::internal(&error))?;
+    let headers = answer.headers_mut();
+    headers.insert(ETAG, tag);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(answer)
 }
 
 /// Which methods each path has.

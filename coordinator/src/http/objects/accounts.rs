@@ -43,6 +43,10 @@ async fn list_accounts(
     let (project, registrar) = path.into_inner();
     caller.in_project(project, Role::Viewer)?;
     let (_, query) = Query::objects(&request, &[])?;
+    service
+        .objects()
+        .registrar(caller.organization(), project, registrar)
+        .await?;
     let page = service
         .objects()
         .accounts(caller.organization(), project, registrar, &query)

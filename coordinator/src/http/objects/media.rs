@@ -54,6 +54,10 @@ async fn list_media(
     let project = path.into_inner();
     caller.in_project(project, Role::Viewer)?;
     let (_, query) = Query::objects(&request, &[])?;
+    service
+        .objects()
+        .project(caller.organization(), project)
+        .await?;
     let page = service
         .objects()
         .media_files(caller.organization(), project, &query)

@@ -41,6 +41,10 @@ async fn list_registrars(
     let project = path.into_inner();
     caller.in_project(project, Role::Viewer)?;
     let (_, query) = Query::objects(&request, &[])?;
+    service
+        .objects()
+        .project(caller.organization(), project)
+        .await?;
     let page = service
         .objects()
         .registrars(caller.organization(), project, &query)

@@ -65,6 +65,10 @@ async fn list_tests(
     let project = path.into_inner();
     caller.in_project(project, Role::Viewer)?;
     let (_, query) = Query::objects(&request, &[])?;
+    service
+        .objects()
+        .project(caller.organization(), project)
+        .await?;
     let page = service
         .objects()
         .tests(caller.organization(), project, &query)
