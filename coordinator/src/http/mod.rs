@@ -28,6 +28,9 @@ mod tls;
 mod unread;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{HttpConfig, TlsFiles};
 pub use server::{HttpServerHandle, ServeError, serve};
 pub use state::Service;
