@@ -85,9 +85,9 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalJson<T> {
     }
 }
 
-/// A body of no bytes.
+/// A body that says nothing: no octets, or an empty JSON object, as many clients send it.
 ///
-/// Errors: 413 where there is one, as [`read`].
+/// Errors: 400 where it says something, else as [`read`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Empty;
 
@@ -102,11 +102,21 @@ impl FromRequest for Empty {
             gate::pass(&request)?;
             let payload = payload.await.map_err(|error| ApiError::internal(&error))?;
             let limits = limits(&request)?;
-            read(&request, payload, 0, limits.body_timeout).await?;
-            Ok(Self)
+            let octets = read(&request, payload, EMPTY_MAX, limits.body_timeout).await?;
+            let mut said = octets.iter().filter(|octet| !octet.is_ascii_whitespace());
+            match (said.next(), said.next(), said.next()) {
+                (None, _, _) | (Some(b'{'), Some(b'}'), None) => Ok(Self),
+                _ => Err(ApiError::bad_request(
+                    "body_not_expected",
+                    "this request takes no body, or an empty JSON object",
+                )),
+            }
         })
     }
 }
+
+/// Octets of a body that says nothing.
+const EMPTY_MAX: usize = 64;
 
 /// The service's bounds.
 pub(crate) fn limits(request: &HttpRequest) -> Result<Arc<HttpConfig>, ApiError> {
