@@ -368,6 +368,13 @@ impl Aggregate {
             .count()
     }
 
+    /// True where no endpoint has shown any sign of life.
+    pub(crate) fn is_untouched(&self) -> bool {
+        let untouched =
+            |state: &EndpointState| !state.reported && state.phase == Phase::Initializing;
+        self.endpoints.iter().all(untouched)
+    }
+
     /// Counts of the whole run.
     pub(crate) fn all_counts(&self) -> Counts {
         let mut all = Counts::default();

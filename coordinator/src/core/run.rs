@@ -261,7 +261,11 @@ impl Run {
 
     fn all_ended(&mut self, now: Now) {
         let missing = self.aggregate.unreported();
-        if missing > 0 {
+        if self.status() == RunStatus::Stopping && self.aggregate.is_untouched() {
+            // The stop overtook the start: the nodes were ready and were told to end.
+            let sentence = "Stopped before any endpoint began; nothing was measured.".to_owned();
+            self.end(now, RunStatus::Completed, "stopped", sentence);
+        } else if missing > 0 {
             let sentence = format!(
                 "The nodes say that they are done, but {missing} of {} endpoints never reported; this is a fault of Carillon, please report it.",
                 self.endpoints()

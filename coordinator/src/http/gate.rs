@@ -1,4 +1,4 @@
-//! The role of a route, checked before its body is read: whoever may not do something learns nothing
+//! The role of a route, and that its project is there, checked before its body is read: whoever may not do something learns nothing
 //! of what the body should have been, and cannot make the service read it.
 //!
 //! The roles are those of the OpenAPI document (`x-role`). Handlers check them too; what depends on
@@ -15,6 +15,7 @@ use utoipa::openapi::OpenApi;
 use super::auth::{Caller, unauthorized};
 use super::openapi;
 use super::problem::ApiError;
+use super::state::Service;
 
 /// The role of each route, by method and pattern.
 #[derive(Debug)]
@@ -67,7 +68,20 @@ pub(crate) fn pass(request: &HttpRequest) -> Result<(), ApiError> {
     match request.match_info().get("project") {
         Some(project) => {
             let project: ProjectId = project.parse().map_err(|_| ApiError::not_found())?;
-            caller.in_project(project, role)
+            caller.in_project(project, role)?;
+            // Before the body: a foreign project's id is answered as an unknown one, whatever is sent.
+            let service = request.app_data::<Data<Service>>();
+            let Some(service) = service else {
+                return Ok(());
+            };
+            let known = service
+                .objects()
+                .has_project(caller.organization(), project);
+            if known? {
+                Ok(())
+            } else {
+                Err(ApiError::not_found())
+            }
         }
         // A run's project decides, or an operator does it for others.
         None if of_run || caller.key().operator => Ok(()),

@@ -80,6 +80,16 @@ impl Objects {
         Ok(self.read(&keys::project(organization, project))?.record)
     }
 
+    /// True where the organization has the project.
+    pub(crate) fn has_project(
+        &self,
+        organization: OrganizationId,
+        project: ProjectId,
+    ) -> Answer<bool> {
+        let found = self.find::<Project>(&keys::project(organization, project))?;
+        Ok(found.is_some())
+    }
+
     /// Projects that `visible` lets pass: `|project| caller.role_in(project).is_some()`.
     pub(crate) async fn projects(
         &self,
