@@ -237,11 +237,6 @@ impl Handle {
         Ok(LiveStream::new(&shown))
     }
 
-    /// What watchers see of a run that is in memory.
-    pub(crate) fn shown(&self, run: RunId) -> Option<Arc<Shown>> {
-        self.board.get(run)
-    }
-
     /// What watchers see of all runs in memory.
     pub(crate) fn board(&self) -> &Board {
         &self.board

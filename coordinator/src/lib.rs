@@ -6,13 +6,10 @@
 
 mod actor;
 mod core;
-#[allow(dead_code)]
 mod failpoint;
 mod handle;
-#[allow(dead_code)] // until the routes are there
 mod http;
 mod live;
-#[allow(dead_code, unused_imports)] // until the routes are there
 mod objects;
 mod plane;
 mod result;

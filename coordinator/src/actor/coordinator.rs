@@ -145,6 +145,7 @@ impl CoordinatorActor {
             .overflow
             .counter
             .load(std::sync::atomic::Ordering::Relaxed);
+        self.board.count_bus(self.unreadable, refused);
         let lost = refused.saturating_sub(self.overflow.told);
         self.overflow.told = refused;
         let live: Vec<RunId> = self

@@ -191,7 +191,7 @@ impl CallTotals {
 pub(crate) fn part(name: &str, counts: &Counts, whole: &Sketches, calls: &CallTotals) -> Part {
     use shared::metric::{RX_EXPECTED, RX_LOST, RX_PACKETS, TX_PACKETS};
     let (sent, received, expected, lost) = if calls.cut {
-        let sum = |id| whole.get(id).map_or(0.0, shared::stat::Sketch::sum);
+        let sum = |id| whole.get(id).map_or(0.0, Sketch::sum);
         (
             whole_number(sum(TX_PACKETS)),
             whole_number(sum(RX_PACKETS)),

@@ -73,11 +73,6 @@ impl Handle {
         answer.await.map_err(|_| RequestError::Gone)?
     }
 
-    /// Every stored run.
-    pub(crate) fn runs(&self) -> &RunIndex {
-        self.control.runs()
-    }
-
     /// The control records.
     pub(crate) fn control(&self) -> &Control {
         &self.control

@@ -11,8 +11,9 @@ use crate::id::{ProjectId, TestId};
 /// group's `accounts` may be left out (any free accounts of the registrar) or is
 /// `{"pattern": "user{0001..0500}"}`, which picks accounts by user name and has no password; `media`
 /// names a media file of the project.
+///
+/// Unknown keys are refused by `definition::saved_from_json`, which says what was meant.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TestDefinition {
     /// Unique in the project; 1 to 128 octets.

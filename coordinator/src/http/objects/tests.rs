@@ -5,6 +5,7 @@ use actix_web::web::{Bytes, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, put};
 use serde_json::{Map, Value};
 use shared::api::{Checked, Page, Role, SavedTest, TestDefinition};
+use shared::definition::saved_from_json;
 use shared::id::{ProjectId, TestId};
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -12,6 +13,7 @@ use super::{Reply, runnable, toml_body};
 use crate::http::auth::Caller;
 use crate::http::body::{self, Empty, Json};
 use crate::http::etag;
+use crate::http::gate;
 use crate::http::idempotency::once;
 use crate::http::page::{ListParams, Query, in_query};
 use crate::http::problem::ApiError;
@@ -37,13 +39,14 @@ async fn definition(
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<(TestDefinition, Bytes), ApiError> {
+    gate::pass(request)?;
     let kind = body::content_type(request, &[JSON, TOML])?;
     let limits = service.config();
     let octets = body::read(request, payload, limits.json_max, limits.body_timeout).await?;
     let definition = if kind == TOML {
         toml_body::parse(&octets)?
     } else {
-        body::parse(&octets)?
+        saved_from_json(body::parse(&octets)?).map_err(ApiError::invalid)?
     };
     Ok((definition, octets))
 }

@@ -236,7 +236,12 @@ fn toml_of(definition: &TestDefinition) -> String {
     if let Some(number) = definition.trace_sample {
         pair("trace_sample", Value::from(number));
     }
-    pair("groups", Value::Object(definition.groups.clone()));
+    let mut groups = definition.groups.clone();
+    for group in groups.values_mut().filter(|group| group.is_null()) {
+        // A key that is null counts as left out; a group that is, is a mistake.
+        *group = Value::from("");
+    }
+    pair("groups", Value::Object(groups));
     out
 }
 
