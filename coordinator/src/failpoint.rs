@@ -56,6 +56,8 @@ pub(crate) const ALL: &[&str] = &[
 /// Kills this process with SIGKILL where the environment asks for it at this place.
 #[cfg(debug_assertions)]
 pub(crate) fn failpoint(name: &str) {
+    #[cfg(test)]
+    hook::pass(name);
     if asked::passes_last(name) {
         // Nothing is closed, flushed or told: that is the point.
         let _ =
@@ -71,6 +73,32 @@ pub(crate) fn failpoint(name: &str) {
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub(crate) fn failpoint(_name: &str) {}
+
+/// Unit tests watch the places instead of dying at them.
+#[cfg(all(test, debug_assertions))]
+pub(crate) mod hook {
+    use std::cell::RefCell;
+
+    /// What a thread does at each place.
+    pub(crate) type Hook = Box<dyn FnMut(&str)>;
+
+    thread_local! {
+        static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    }
+
+    /// Sets what this thread does at each place.
+    pub(crate) fn set(hook: Hook) {
+        HOOK.set(Some(hook));
+    }
+
+    pub(super) fn pass(name: &str) {
+        HOOK.with_borrow_mut(|hook| {
+            if let Some(hook) = hook {
+                hook(name);
+            }
+        });
+    }
+}
 
 #[cfg(debug_assertions)]
 mod asked {

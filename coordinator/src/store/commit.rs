@@ -46,7 +46,7 @@ pub(crate) enum CommitError {
     Failed(String),
 }
 
-/// One atomic change of the control records.
+/// One atomic change of the control records. Of several writes of one key, the last one counts.
 ///
 /// Bounds: [`WRITES_MAX`] writes; more is `Failed`.
 #[derive(Clone, Debug, Default)]

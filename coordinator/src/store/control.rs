@@ -52,8 +52,9 @@ impl Control {
 
     /// Reads a record, and its octets for [`Guard::Unchanged`](super::commit::Guard).
     ///
-    /// Blocks for a flush where the record is just being changed: milliseconds.
-    /// Errors: where the database cannot be read, or is being opened anew after a full disk.
+    /// Blocks for a flush where the record is just being changed: milliseconds, at most 2 s.
+    /// Errors: where the database cannot be read, or nobody can tell on a full disk whether a change
+    /// of the record is stored.
     pub(crate) fn get<T: DeserializeOwned>(
         &self,
         key: &Key,
@@ -63,7 +64,8 @@ impl Control {
                 let value = tree.get(key)?;
                 value.map(|v| packed::unpack(tree, key, &v)).transpose()
             })?;
-            if !self.meta.unflushed().is_settled(key) {
+            let settled = self.meta.unflushed().is_settled(key);
+            if !settled.ok_or(StoreError::Reopening)? {
                 continue;
             }
             match read {
@@ -120,7 +122,8 @@ impl Control {
                 let keys = tree.scan_prefix(prefix).keys().take(limit);
                 keys.map(|key| key.map(|_| 1)).sum::<sled::Result<usize>>()
             })?;
-            if self.meta.unflushed().is_prefix_settled(prefix) {
+            let settled = self.meta.unflushed().is_prefix_settled(prefix);
+            if settled.ok_or(StoreError::Reopening)? {
                 return Ok(count);
             }
         }
@@ -245,10 +248,11 @@ impl Control {
             };
             let rows = self.meta.with_control(&read)?;
             let whole = |(_, row): &(Key, Unpacked)| *row != Unpacked::Torn;
-            if held.is_none()
-                && (!self.meta.unflushed().is_prefix_settled(prefix) || !rows.iter().all(whole))
-            {
-                continue;
+            if held.is_none() {
+                let settled = self.meta.unflushed().is_prefix_settled(prefix);
+                if !settled.ok_or(StoreError::Reopening)? || !rows.iter().all(whole) {
+                    continue;
+                }
             }
             let read = rows.into_iter().map(|(key, row)| match row {
                 Unpacked::Whole(octets) => Ok((key, read_record(&octets)?)),

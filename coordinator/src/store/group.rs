@@ -4,15 +4,15 @@
 //! database is then opened anew, and the number found there tells: commits up to it are on disk, the
 //! others are applied again in their order. Nothing is answered before that is known.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::commit::{Commit, CommitError, Guard, RunChange, WRITES_MAX, Write};
 use super::health::Gauges;
-use super::keys::{KEY_MAX, PART, SEQUENCE};
-use super::meta::sequence;
+use super::keys::{KEY_MAX, Key, PART};
 use super::packed::{self, Unpacked};
 use super::space::Room;
+use super::state::{Stage, State};
 use super::{Meta, StoreError};
 use crate::core::record::RunRecord;
 use crate::failpoint::{self, failpoint};
@@ -22,6 +22,8 @@ pub(super) type Done = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
 
 /// A commit on its way.
 pub(super) struct Waiting {
+    /// Its place among all effects.
+    order: u64,
     commit: Commit,
     done: Done,
     /// Applied, perhaps on disk: under this number.
@@ -35,15 +37,17 @@ pub(super) struct Waiting {
 /// What happens after the flush, in the order of the commands.
 enum Effect {
     Stored(Waiting),
-    Refused(Done, CommitError),
-    Then(Box<dyn FnOnce() + Send>),
+    Refused(u64, Done, CommitError),
+    Then(u64, Box<dyn FnOnce() + Send>),
 }
 
 /// The storage thread's commits.
 pub(super) struct Commits {
     meta: Meta,
-    /// Number of the newest commit.
-    sequence: u64,
+    /// The tree after the newest commit.
+    state: State,
+    /// Effects so far.
+    orders: u64,
     effects: Vec<Effect>,
     /// What to undo and try again, oldest first.
     held: VecDeque<Waiting>,
@@ -60,8 +64,9 @@ enum Refusal {
 impl Commits {
     pub(super) fn new(meta: Meta) -> Result<Self, StoreError> {
         Ok(Self {
-            sequence: meta.with_control(sequence)?,
+            state: meta.with_control(State::read)?,
             meta,
+            orders: 0,
             effects: Vec::new(),
             held: VecDeque::new(),
             broken: None,
@@ -71,6 +76,7 @@ impl Commits {
     /// Applies a commit; it is answered by [`Self::flush`].
     pub(super) fn take(&mut self, commit: Commit, done: Done, room: Room) {
         let waiting = Waiting {
+            order: self.next_order(),
             commit,
             done,
             applied: None,
@@ -80,7 +86,7 @@ impl Commits {
         let gauges = self.meta.gauges();
         if !waiting.commit.urgent && !room.takes(waiting.commit.octets()) {
             Gauges::count(&gauges.commits_full);
-            let refused = Effect::Refused(waiting.done, CommitError::StorageFull);
+            let refused = Effect::Refused(waiting.order, waiting.done, CommitError::StorageFull);
             self.effects.push(refused);
         } else if self.broken.is_some() || !self.held.is_empty() {
             self.hold(waiting);
@@ -97,7 +103,9 @@ impl Commits {
             // None hears it where it comes later.
             let _ = sender.send(result);
         });
+        let order = self.next_order();
         self.apply(Waiting {
+            order,
             commit,
             done,
             applied: None,
@@ -111,7 +119,8 @@ impl Commits {
 
     /// Does something after the flush of everything before it.
     pub(super) fn then(&mut self, action: Box<dyn FnOnce() + Send>) {
-        self.effects.push(Effect::Then(action));
+        let order = self.next_order();
+        self.effects.push(Effect::Then(order, action));
     }
 
     /// True where applying more makes no sense before [`Self::flush`].
@@ -120,25 +129,41 @@ impl Commits {
     }
 
     /// Puts the group on disk and answers it; returns the runs that have ended with it.
+    ///
+    /// What a failing disk leaves undone is tried again at once, so that what stands behind it in
+    /// the queue still comes after it; then it is held, and the others are answered.
     pub(super) fn flush(&mut self) -> Vec<Arc<RunRecord>> {
-        let stored = |effect: &Effect| matches!(effect, Effect::Stored(_));
-        let with_runs = self.effects.iter().any(Effect::has_runs);
-        if self.broken.is_none() && self.effects.iter().any(stored) {
-            if with_runs {
-                failpoint(failpoint::BEFORE_FLUSH);
-            }
-            if let Err(error) = self.meta.flush() {
-                self.broken = Some(error);
-            } else if with_runs {
-                failpoint(failpoint::AFTER_FLUSH);
-            }
-        }
-        if let Some(error) = self.broken.take() {
+        for left in (0..FLUSH_TRIES).rev() {
+            self.flush_once();
+            let Some(error) = self.broken.take() else {
+                break;
+            };
             self.undo(&error);
-        } else if !self.is_uncertain() {
+            if left == 0 || self.held.is_empty() {
+                break;
+            }
+            self.apply_held();
+        }
+        if !self.is_uncertain() {
             self.meta.unflushed().clear();
         }
         self.answer()
+    }
+
+    fn flush_once(&mut self) {
+        let stored = |effect: &Effect| matches!(effect, Effect::Stored(_));
+        if self.broken.is_some() || !self.effects.iter().any(stored) {
+            return;
+        }
+        let with_runs = self.effects.iter().any(Effect::has_runs);
+        if with_runs {
+            failpoint(failpoint::BEFORE_FLUSH);
+        }
+        if let Err(error) = self.meta.flush(self.state) {
+            self.broken = Some(error);
+        } else if with_runs {
+            failpoint(failpoint::AFTER_FLUSH);
+        }
     }
 
     /// Tries again what could not be stored, where there may be room for it.
@@ -146,6 +171,10 @@ impl Commits {
         if self.meta.is_suspect() || self.is_uncertain() {
             self.reopen(room);
         }
+        self.apply_held();
+    }
+
+    fn apply_held(&mut self) {
         if self.meta.is_suspect() || self.is_uncertain() {
             return;
         }
@@ -185,11 +214,12 @@ impl Commits {
                     CommitError::StorageFull => &gauges.commits_full,
                     CommitError::Failed(_) => &gauges.commits_failed,
                 });
-                self.effects.push(Effect::Refused(waiting.done, error));
+                self.effects
+                    .push(Effect::Refused(waiting.order, waiting.done, error));
             }
             Err(Refusal::Broken(error)) => {
                 // A part of it may be in memory: only opening anew tells and undoes.
-                waiting.applied = Some(self.sequence + 1);
+                waiting.applied = Some(self.state.number + 1);
                 self.broken = Some(error);
                 self.effects.push(Effect::Stored(waiting));
             }
@@ -198,10 +228,6 @@ impl Commits {
 
     fn write(&mut self, commit: &Commit) -> Result<u64, Refusal> {
         check(commit).map_err(Refusal::Now)?;
-        let number = self.sequence + 1;
-        let keys = commit.writes.iter().map(|write| match write {
-            Write::Put(key, _) | Write::Delete(key) => key.clone(),
-        });
         let failing = self
             .meta
             .with_control(|tree| failing_guard(tree, &commit.guards))
@@ -209,21 +235,28 @@ impl Commits {
         if let Some(guard) = failing {
             return Err(Refusal::Now(CommitError::Conflict(guard)));
         }
-        self.meta.unflushed().add(keys);
+        // A key that is written twice is as it was written last.
+        let mut writes: BTreeMap<&Key, Option<&[u8]>> = BTreeMap::new();
+        for write in &commit.writes {
+            match write {
+                Write::Put(key, octets) => writes.insert(key, Some(octets)),
+                Write::Delete(key) => writes.insert(key, None),
+            };
+        }
+        let unflushed = self.meta.unflushed();
+        unflushed.add(writes.keys().map(|key| (*key).clone()));
         let applied = self.meta.with_control(|tree| {
-            let mut batch = sled::Batch::default();
-            for write in &commit.writes {
-                match write {
-                    Write::Put(key, octets) => packed::insert(tree, &mut batch, key, octets)?,
-                    Write::Delete(key) => packed::delete(tree, &mut batch, key)?,
+            let mut stage = Stage::after(tree, self.state);
+            for (key, octets) in writes {
+                match octets {
+                    Some(octets) => stage.put(key, octets)?,
+                    None => stage.delete(key)?,
                 }
             }
-            batch.insert(&[SEQUENCE], &number.to_be_bytes());
-            tree.apply_batch(batch)
+            stage.apply()
         });
-        applied.map_err(Refusal::Broken)?;
-        self.sequence = number;
-        Ok(number)
+        self.state = applied.map_err(Refusal::Broken)?;
+        Ok(self.state.number)
     }
 
     /// The group is not, or not surely, on disk.
@@ -263,7 +296,7 @@ impl Commits {
         if matches!(opened, Err(StoreError::Full)) && self.meta.space().free_for_start() {
             opened = self.meta.reopen();
         }
-        let stored = opened.and_then(|()| self.meta.with_control(sequence));
+        let stored = opened.and_then(|()| self.meta.with_control(State::read));
         let stored = match stored {
             Ok(stored) => stored,
             Err(error) => {
@@ -272,11 +305,13 @@ impl Commits {
                 return;
             }
         };
-        self.sequence = stored;
+        self.state = stored;
         self.meta.unflushed().clear();
         for mut waiting in std::mem::take(&mut self.held) {
             match waiting.applied.take() {
-                Some(number) if number <= stored => self.effects.push(Effect::Stored(waiting)),
+                Some(number) if number <= stored.number => {
+                    self.effects.push(Effect::Stored(waiting))
+                }
                 Some(_) if waiting.is_hopeless() => self.refuse_failed(waiting),
                 _ => self.held.push_back(waiting),
             }
@@ -292,12 +327,13 @@ impl Commits {
         }
         Gauges::count(&self.meta.gauges().commits_failed);
         let error = StoreError::Reopening.to_string();
-        let refused = Effect::Refused(waiting.done, CommitError::Failed(error));
+        let refused = Effect::Refused(waiting.order, waiting.done, CommitError::Failed(error));
         self.effects.push(refused);
     }
 
     fn answer(&mut self) -> Vec<Arc<RunRecord>> {
-        let effects = std::mem::take(&mut self.effects);
+        let mut effects = std::mem::take(&mut self.effects);
+        effects.sort_by_key(Effect::order);
         let changes = effects.iter().flat_map(|effect| match effect {
             Effect::Stored(waiting) => waiting.commit.runs.clone(),
             _ => Vec::new(),
@@ -312,8 +348,8 @@ impl Commits {
         for effect in effects {
             match effect {
                 Effect::Stored(waiting) => (waiting.done)(Ok(())),
-                Effect::Refused(done, error) => done(Err(error)),
-                Effect::Then(action) => action(),
+                Effect::Refused(_, done, error) => done(Err(error)),
+                Effect::Then(_, action) => action(),
             }
         }
         ended
@@ -326,12 +362,18 @@ impl Commits {
             CommitError::StorageFull => &gauges.commits_full,
             _ => &gauges.commits_failed,
         });
-        self.effects.push(Effect::Refused(waiting.done, error));
+        self.effects
+            .push(Effect::Refused(waiting.order, waiting.done, error));
     }
 
     /// Nobody knows whether some of what is held is on disk.
     fn is_uncertain(&self) -> bool {
         self.held.iter().any(|held| held.applied.is_some())
+    }
+
+    fn next_order(&mut self) -> u64 {
+        self.orders += 1;
+        self.orders
     }
 
     fn count_held(&self) {
@@ -354,6 +396,13 @@ impl Waiting {
 }
 
 impl Effect {
+    fn order(&self) -> u64 {
+        match self {
+            Self::Stored(waiting) => waiting.order,
+            Self::Refused(order, ..) | Self::Then(order, _) => *order,
+        }
+    }
+
     fn has_runs(&self) -> bool {
         matches!(self, Self::Stored(waiting) if !waiting.commit.runs.is_empty())
     }
@@ -404,6 +453,8 @@ fn failing_guard(tree: &sled::Tree, guards: &[Guard]) -> sled::Result<Option<usi
 
 /// Commits that wait for room: the ends of all runs there can be, and what is done about them.
 const HELD_MAX: usize = 4_096;
+/// Tries of a group before the others are answered.
+const FLUSH_TRIES: u32 = 2;
 /// Tries of an end that fails for another reason than room.
 const FAILURES_MAX: u32 = 20;
 /// Free octets below which opening anew is not tried: two segments of the log.

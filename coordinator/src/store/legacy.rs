@@ -29,7 +29,7 @@ impl Meta {
             runs.insert(run.0.to_be_bytes(), octets.as_ref())
                 .map(|_| ())
         })?;
-        self.flush()
+        self.flush_listed()
     }
 
     /// Ends the runs that an earlier coordinator left alive: their nodes' orders died with it.

@@ -16,11 +16,13 @@ use shared::wire::decode;
 
 use super::commit::RunChange;
 use super::health::Gauges;
-use super::keys::{self, SEQUENCE};
+use super::keys;
 use super::open::{self, Kind};
 use super::packed::{self, Unpacked};
 use super::space::{Probe, Space};
+use super::state::State;
 use super::unflushed::Unflushed;
+use super::watermark::{self, Watermark};
 use super::{RunIndex, RunStore, StoreError, database, remove};
 
 /// The data folder, locked for this process. Clones are the same one.
@@ -35,6 +37,10 @@ struct Inner {
     path: PathBuf,
     /// Held for the life of this value: the database itself may be closed and opened again.
     _lock: File,
+    watermark: Watermark,
+    /// A test has this many flushes fail.
+    #[cfg(test)]
+    failing: std::sync::atomic::AtomicU32,
     database: RwLock<Option<Database>>,
     /// A reader met an error of the disk: the storage thread opens the database anew.
     suspect: AtomicBool,
@@ -79,19 +85,28 @@ impl Meta {
         let gauges = Arc::new(Gauges::default());
         let mut space = Space::new(directory, Arc::clone(&gauges), probe);
         let path = directory.join("meta");
-        let (database, epoch, deleted) = match start(directory, &path, &gauges) {
+        let started = match guarded_start(directory, &path, &gauges) {
             Err(StoreError::Full) if space.free_for_start() => {
                 tracing::warn!("the disk is full: the ballast is given up to start");
-                start(directory, &path, &gauges)?
+                guarded_start(directory, &path, &gauges)?
             }
             other => other?,
         };
+        let Started {
+            database,
+            watermark,
+            epoch,
+            deleted,
+        } = started;
         space.look();
         let meta = Self {
             inner: Arc::new(Inner {
                 directory: directory.to_owned(),
                 path,
                 _lock: lock,
+                watermark,
+                #[cfg(test)]
+                failing: std::sync::atomic::AtomicU32::new(0),
                 database: RwLock::new(Some(database)),
                 suspect: AtomicBool::new(false),
                 unflushed: Unflushed::default(),
@@ -170,8 +185,22 @@ impl Meta {
         action(listed).map_err(|source| self.database_error(source))
     }
 
-    /// Returns once everything written to the control records is on disk.
-    pub(super) fn flush(&self) -> Result<(), StoreError> {
+    /// See `legacy`.
+    pub(super) fn flush_listed(&self) -> Result<(), StoreError> {
+        let database = self.inner.database.read();
+        let database = database.unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or(StoreError::Reopening)?;
+        let flushed = database.db.flush().map(|_| ());
+        flushed.map_err(|source| self.database_error(source))
+    }
+
+    /// Returns once everything written to the control records is on disk. `newest`: what it is
+    /// after the newest commit.
+    pub(super) fn flush(&self, newest: State) -> Result<(), StoreError> {
+        #[cfg(test)]
+        if self.fails_for_a_test() {
+            return Err(StoreError::Full);
+        }
         let began = std::time::Instant::now();
         let database = self.inner.database.read();
         let database = database.unwrap_or_else(PoisonError::into_inner);
@@ -185,8 +214,23 @@ impl Meta {
             .log
             .sync_data()
             .map_err(|source| self.database_error(sled::Error::Io(source)))?;
+        self.inner.watermark.write(newest.number);
         self.inner.gauges.flushed(began.elapsed());
         Ok(())
+    }
+
+    /// Has the next flushes fail as on a full disk.
+    #[cfg(test)]
+    pub(super) fn fail_flushes(&self, count: u32) {
+        self.inner.failing.store(count, Ordering::SeqCst);
+    }
+
+    #[cfg(test)]
+    fn fails_for_a_test(&self) -> bool {
+        let failing = &self.inner.failing;
+        let less = |count: u32| count.checked_sub(1);
+        let counted = failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        counted.is_ok()
     }
 
     /// Closes the control database and opens it again, as after a crash: what was flushed is there.
@@ -299,29 +343,84 @@ impl Meta {
     }
 }
 
-/// Everything of the start that needs room on the disk: the database, the interrupted deletions
-/// (their directories are returned), the epoch.
-fn start(
-    directory: &Path,
-    path: &Path,
-    gauges: &Gauges,
-) -> Result<(Database, u64, Vec<PathBuf>), StoreError> {
+/// What a start gives.
+struct Started {
+    database: Database,
+    watermark: Watermark,
+    epoch: u64,
+    /// Directories of runs whose deletion a crash interrupted.
+    deleted: Vec<PathBuf>,
+}
+
+/// As [`start`], which sled may panic in on a damaged database.
+fn guarded_start(directory: &Path, path: &Path, gauges: &Gauges) -> Result<Started, StoreError> {
+    let start = AssertUnwindSafe(|| start(directory, path, gauges));
+    catch_unwind(start).unwrap_or_else(|_| {
+        Err(StoreError::Damaged {
+            path: path.to_owned(),
+            why: "reading it broke down".to_owned(),
+        })
+    })
+}
+
+/// Everything of the start that needs room on the disk.
+fn start(directory: &Path, path: &Path, gauges: &Gauges) -> Result<Started, StoreError> {
+    let before = fs::metadata(path.join("db")).map_or(0, |log| log.len());
     let (database, repaired) = open_control(path)?;
     if let Some(repaired) = repaired {
         gauges.repaired(&repaired);
     }
-    let deleted = remove::finish(&directory.join(RUNS), &database.control, path)?;
     let failed = super::database(path);
-    let before = database.db.get(EPOCH).map_err(&failed)?;
-    let epoch = before
-        .and_then(|octets| Some(u64::from_be_bytes(*octets.first_chunk()?)))
-        .map_or(1, |epoch| epoch.saturating_add(1));
-    let stored = database.db.insert(EPOCH, &epoch.to_be_bytes());
-    stored.map_err(&failed)?;
+    let epoch = database.db.get(EPOCH).map_err(&failed)?;
+    let epoch = epoch.and_then(|octets| Some(u64::from_be_bytes(*octets.first_chunk()?)));
+    if epoch.is_none() && before > FIRST_START_MAX {
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            why: "its log is not empty, and nothing of it can be read".to_owned(),
+        });
+    }
+    let watermark = Watermark::open(path).map_err(sled::Error::Io);
+    let watermark = watermark.map_err(&failed)?;
+    check(&database.control, &watermark, path)?;
+    let deleted = remove::finish(&directory.join(RUNS), &database.control, path)?;
+    let epoch = epoch.map_or(1, |epoch| epoch.saturating_add(1));
+    let inserted = database.db.insert(EPOCH, &epoch.to_be_bytes());
+    inserted.map_err(&failed)?;
     database.db.flush().map_err(&failed)?;
     let synced = database.log.sync_data().map_err(sled::Error::Io);
     synced.map_err(&failed)?;
-    Ok((database, epoch, deleted))
+    Ok(Started {
+        database,
+        watermark,
+        epoch,
+        deleted,
+    })
+}
+
+/// Refuses a database that is not as its newest commit left it.
+fn check(control: &sled::Tree, watermark: &Watermark, path: &Path) -> Result<(), StoreError> {
+    let read = || -> sled::Result<(State, bool)> {
+        let state = State::read(control)?;
+        Ok((state, state.holds(control)?))
+    };
+    let damaged = |why: &str| StoreError::Damaged {
+        path: path.to_owned(),
+        why: why.to_owned(),
+    };
+    // Reading everything meets every damaged page.
+    let (state, holds) = read().map_err(|error| damaged(&error.to_string()))?;
+    if let Some(known) = watermark.read().filter(|known| *known > state.number) {
+        return Err(StoreError::Lost {
+            path: path.to_owned(),
+            lost: known - state.number,
+            mark: watermark::path(path),
+        });
+    }
+    if holds {
+        Ok(())
+    } else {
+        Err(damaged("records are missing, or older than they were"))
+    }
 }
 
 fn open_control(path: &Path) -> Result<(Database, Option<String>), StoreError> {
@@ -383,14 +482,8 @@ pub(super) fn torn(what: &'static str) -> StoreError {
     }
 }
 
-/// The number of the newest commit on disk.
-pub(super) fn sequence(tree: &sled::Tree) -> sled::Result<u64> {
-    let octets = tree.get([SEQUENCE])?;
-    Ok(octets
-        .and_then(|octets| Some(u64::from_be_bytes(*octets.first_chunk()?)))
-        .unwrap_or(0))
-}
-
+/// Octets of a log in which a first start may have died before it wrote anything: two segments.
+const FIRST_START_MAX: u64 = 256 << 10;
 const EPOCH: &[u8] = b"epoch";
 const CONTROL: &str = "control";
 const RUNS: &str = "runs";

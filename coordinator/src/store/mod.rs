@@ -24,7 +24,9 @@ mod remove;
 mod retention;
 mod run;
 mod space;
+mod state;
 mod unflushed;
+mod watermark;
 mod writer;
 
 pub(crate) use commit::{Commit, CommitError, Guard, WRITES_MAX, Write};
@@ -81,6 +83,18 @@ pub(crate) enum StoreError {
         path: PathBuf,
         /// What was found.
         why: String,
+    },
+    /// Records that were on disk are gone.
+    #[error(
+        "the database {path} has lost its newest {lost} changes, though they were stored; bring back a copy of the directory, or remove {mark} to start without them"
+    )]
+    Lost {
+        /// Which.
+        path: PathBuf,
+        /// How many commits.
+        lost: u64,
+        /// What to remove to go on.
+        mark: PathBuf,
     },
     /// No room on the disk.
     #[error(

@@ -140,7 +140,10 @@ impl Settings {
             .filter(|size| size.is_power_of_two());
         Some(Self {
             segment,
-            whole: segment.is_some() && text.contains(SETTINGS_END),
+            whole: segment.is_some()
+                && text
+                    .find(SETTINGS_END)
+                    .is_some_and(|end| octets.len() >= end + SETTINGS_END.len() + SETTINGS_SUM),
         })
     }
 }
@@ -205,6 +208,8 @@ fn directory(path: &Path, source: std::io::Error) -> StoreError {
 const SETTINGS: &str = "conf";
 /// Its last line.
 const SETTINGS_END: &str = "\nversion: 0.34\n";
+/// Octets of the checksum behind it.
+const SETTINGS_SUM: usize = 4;
 /// Octets of a segment of the log: opening pads one, so small ones spare small disks.
 const CONTROL_SEGMENT: usize = 128 << 10;
 /// A leaf of sixteen of a run's parts fits into a quarter of it.

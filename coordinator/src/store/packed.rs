@@ -20,7 +20,7 @@ pub(super) enum Unpacked {
 }
 
 /// Cuts a record: the value of its own key, then the further parts.
-fn pack(octets: &[u8]) -> std::io::Result<Vec<Vec<u8>>> {
+pub(super) fn pack(octets: &[u8]) -> std::io::Result<Vec<Vec<u8>>> {
     let (how, packed) = if octets.len() > PART_MAX {
         (
             ZSTD,
@@ -45,7 +45,7 @@ fn pack(octets: &[u8]) -> std::io::Result<Vec<Vec<u8>>> {
 }
 
 /// How many further parts a record's own value says it has.
-fn further(value: &[u8]) -> u16 {
+pub(super) fn further(value: &[u8]) -> u16 {
     match value {
         [_, high, low, ..] => u16::from_be_bytes([*high, *low]),
         _ => 0,
@@ -53,7 +53,7 @@ fn further(value: &[u8]) -> u16 {
 }
 
 /// The key of a further part, from 1.
-fn part_key(key: &[u8], number: u16) -> Key {
+pub(super) fn part_key(key: &[u8], number: u16) -> Key {
     let mut place = Vec::with_capacity(1 + key.len() + 2);
     place.push(PART);
     place.extend_from_slice(key);
@@ -85,40 +85,6 @@ pub(super) fn unpack(tree: &sled::Tree, key: &[u8], value: &[u8]) -> sled::Resul
     }
 }
 
-/// Adds a record to a batch, and takes away what the one before it had more of.
-///
-/// Bounds: one write a key and batch.
-pub(super) fn insert(
-    tree: &sled::Tree,
-    batch: &mut sled::Batch,
-    key: &[u8],
-    octets: &[u8],
-) -> sled::Result<()> {
-    let before = tree.get(key)?.map_or(0, |value| further(&value));
-    let mut parts = pack(octets).map_err(sled::Error::Io)?.into_iter();
-    batch.insert(key, parts.next().unwrap_or_default());
-    let mut number = 0u16;
-    for part in parts {
-        number += 1;
-        batch.insert(part_key(key, number), part);
-    }
-    for gone in number + 1..=before {
-        batch.remove(part_key(key, gone));
-    }
-    Ok(())
-}
-
-/// Takes a record away, if there is one.
-pub(super) fn delete(tree: &sled::Tree, batch: &mut sled::Batch, key: &[u8]) -> sled::Result<()> {
-    if let Some(value) = tree.get(key)? {
-        batch.remove(key);
-        for number in 1..=further(&value) {
-            batch.remove(part_key(key, number));
-        }
-    }
-    Ok(())
-}
-
 /// Octets of a part: seventeen of them, the most a sled leaf holds, stay below a quarter of the
 /// control database's segment, above which sled makes a file of its own for the leaf.
 const PART_MAX: usize = 1_700;
@@ -129,11 +95,18 @@ const ZSTD: u8 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::state::{Stage, State};
     use crate::testing::Random;
+
+    fn tree() -> sled::Tree {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        db.open_tree("control").unwrap()
+    }
 
     #[test]
     fn records_of_any_length_replace_each_other_and_leave_nothing_behind() {
-        let db = sled::Config::new().temporary(true).open().unwrap();
+        let db = tree();
+        let mut state = State::default();
         for seed in 0..60 {
             let mut random = Random::new(seed);
             let key = b"key";
@@ -144,13 +117,14 @@ mod tests {
                 let octets: Vec<u8> = (0..length)
                     .map(|_| if noise { random.below(256) as u8 } else { 7 })
                     .collect();
-                let mut batch = sled::Batch::default();
-                insert(&db, &mut batch, key, &octets).unwrap();
-                db.apply_batch(batch).unwrap();
+                let mut stage = Stage::after(&db, state);
+                stage.put(key, &octets).unwrap();
+                state = stage.apply().unwrap();
+                assert!(state.holds(&db).unwrap());
                 let value = db.get(key).unwrap().unwrap();
                 let got = unpack(&db, key, &value).unwrap();
                 assert_eq!(got, Unpacked::Whole(octets), "seed {seed}");
-                let places = 1 + usize::from(further(&value));
+                let places = 2 + usize::from(further(&value));
                 assert_eq!(db.len(), places, "seed {seed}: parts of the one before");
                 assert!(
                     db.iter()
@@ -158,24 +132,27 @@ mod tests {
                         .all(|v| v.unwrap().len() <= PART_MAX + HEAD)
                 );
             }
-            let mut batch = sled::Batch::default();
-            delete(&db, &mut batch, key).unwrap();
-            db.apply_batch(batch).unwrap();
-            assert!(db.is_empty(), "seed {seed}");
+            let mut stage = Stage::after(&db, state);
+            stage.delete(key).unwrap();
+            state = stage.apply().unwrap();
+            assert_eq!(db.len(), 1, "seed {seed}: the state itself");
+            assert!(state.holds(&db).unwrap());
+            assert_eq!(State::read(&db).unwrap(), state);
         }
     }
 
     #[test]
     fn a_missing_part_is_torn() {
-        let db = sled::Config::new().temporary(true).open().unwrap();
+        let db = tree();
         let mut random = Random::new(1);
         let octets: Vec<u8> = (0..9_000).map(|_| random.below(256) as u8).collect();
-        let mut batch = sled::Batch::default();
-        insert(&db, &mut batch, b"key", &octets).unwrap();
-        db.apply_batch(batch).unwrap();
+        let mut stage = Stage::after(&db, State::default());
+        stage.put(b"key", &octets).unwrap();
+        let state = stage.apply().unwrap();
         db.remove(part_key(b"key", 2)).unwrap();
         let value = db.get(b"key").unwrap().unwrap();
         assert_eq!(unpack(&db, b"key", &value).unwrap(), Unpacked::Torn);
+        assert!(!state.holds(&db).unwrap());
         assert_eq!(unpack(&db, b"key", b"").unwrap(), Unpacked::Torn);
         assert_eq!(unpack(&db, b"key", &[9, 0, 0, 1]).unwrap(), Unpacked::Torn);
     }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use shared::id::RunId;
 
-use super::{StoreError, database, keys, packed};
+use super::state::{Stage, State};
+use super::{StoreError, database, keys};
 
 /// Marks a run's directory as deleted; none where it has no directory.
 pub(super) fn mark(runs: &Path, run: RunId) -> std::io::Result<Option<PathBuf>> {
@@ -70,16 +71,21 @@ pub(super) fn finish(
         return Ok(Vec::new());
     }
     let gone: Vec<RunId> = marked.iter().filter_map(|(run, _)| *run).collect();
-    let mut batch = sled::Batch::default();
+    let deleted = delete_records(control, &gone);
+    deleted.map_err(database(path))?;
+    Ok(marked.into_iter().map(|(_, path)| path).collect())
+}
+
+fn delete_records(control: &sled::Tree, gone: &[RunId]) -> sled::Result<()> {
+    let mut stage = Stage::after(control, State::read(control)?);
     for entry in control.scan_prefix(keys::runs()).keys() {
-        let key = entry.map_err(database(path))?;
+        let key = entry?;
         let run = key.last_chunk().map(|id| RunId(u64::from_be_bytes(*id)));
         if run.is_some_and(|run| gone.contains(&run)) {
-            packed::delete(control, &mut batch, &key).map_err(database(path))?;
+            stage.delete(&key)?;
         }
     }
-    control.apply_batch(batch).map_err(database(path))?;
-    Ok(marked.into_iter().map(|(_, path)| path).collect())
+    stage.apply().map(|_| ())
 }
 
 const DELETED: &str = ".deleted-";

@@ -4,13 +4,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use shared::id::{EndpointIndex, RunId};
 use shared::metric;
 use shared::phase::{Outcome, Phase, RunStatus};
 use shared::result::StatusMove;
 use shared::wire::Column;
+
+mod commits;
+mod damage;
+mod full;
 
 use super::*;
 use crate::core::run::Record;
@@ -68,6 +72,19 @@ fn writer(meta: &Meta) -> Writer {
         Box::new(|run, error| panic!("storing {run}: {error}")),
     )
     .unwrap()
+}
+
+/// Waits for a future without a runtime: the storage thread wakes it.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(future)
+}
+
+/// Looks until something becomes true; the test's own time limit is the bound.
+fn wait_until(condition: impl Fn() -> bool) {
+    while !condition() {
+        std::thread::yield_now();
+    }
 }
 
 fn wait(writer: &Writer) {

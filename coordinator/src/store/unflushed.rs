@@ -69,31 +69,31 @@ impl Unflushed {
     }
 
     /// Call after reading: true where what was read is on disk. Otherwise waits until it is, or
-    /// undone, and answers false: read again.
-    pub(super) fn is_settled(&self, key: &Key) -> bool {
+    /// undone, and answers false: read again. None where that takes too long: the disk hangs or is
+    /// full.
+    pub(super) fn is_settled(&self, key: &Key) -> Option<bool> {
         self.settled(|keys| keys.contains(key))
     }
 
     /// As [`Self::is_settled`] for all keys that begin with a prefix.
-    pub(super) fn is_prefix_settled(&self, prefix: &Key) -> bool {
+    pub(super) fn is_prefix_settled(&self, prefix: &Key) -> Option<bool> {
         self.settled(|keys| {
             let next = keys.range::<Key, _>(prefix..).next();
             next.is_some_and(|key| key.starts_with(prefix))
         })
     }
 
-    fn settled(&self, changing: impl Fn(&BTreeSet<Key>) -> bool) -> bool {
+    fn settled(&self, changing: impl Fn(&BTreeSet<Key>) -> bool) -> Option<bool> {
         let state = self.lock();
         if !changing(&state.keys) {
-            return true;
+            return Some(true);
         }
         let group = state.groups;
-        // A disk that hangs for longer hangs the storage thread, which is told elsewhere.
-        let _ = self
+        let waited = self
             .changed
-            .wait_timeout_while(state, WAIT_MAX, |state| state.groups == group)
-            .unwrap_or_else(PoisonError::into_inner);
-        false
+            .wait_timeout_while(state, WAIT_MAX, |state| state.groups == group);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        (state.groups != group).then_some(false)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -102,4 +102,4 @@ impl Unflushed {
 }
 
 /// Longest wait for one flush.
-const WAIT_MAX: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(2);
