@@ -17,7 +17,7 @@ use shared::wire::decode;
 use super::commit::RunChange;
 use super::health::Gauges;
 use super::keys;
-use super::open::{self, Kind};
+use super::open::{self, Kind, UNLOCK_TRIES, UNLOCK_WAIT};
 use super::packed::{self, Unpacked};
 use super::space::{Probe, Space};
 use super::state::State;
@@ -247,6 +247,7 @@ impl Meta {
             }
         }
         let opened = open_control(&self.inner.path)?;
+        check(&opened.0.control, &self.inner.watermark, &self.inner.path)?;
         if let Some(repaired) = &opened.1 {
             self.inner.gauges.repaired(repaired);
         }
@@ -397,6 +398,14 @@ fn start(directory: &Path, path: &Path, gauges: &Gauges) -> Result<Started, Stor
     })
 }
 
+/// For a repair: nothing is missing that was there.
+fn is_sound(db: &sled::Db, path: &Path) -> bool {
+    let (Ok(control), Ok(watermark)) = (db.open_tree(CONTROL), Watermark::open(path)) else {
+        return false;
+    };
+    matches!(db.get(EPOCH), Ok(Some(_))) && check(&control, &watermark, path).is_ok()
+}
+
 /// Refuses a database that is not as its newest commit left it.
 fn check(control: &sled::Tree, watermark: &Watermark, path: &Path) -> Result<(), StoreError> {
     let read = || -> sled::Result<(State, bool)> {
@@ -426,7 +435,7 @@ fn check(control: &sled::Tree, watermark: &Watermark, path: &Path) -> Result<(),
 fn open_control(path: &Path) -> Result<(Database, Option<String>), StoreError> {
     let mut tries = 0;
     let opened = loop {
-        match open::open(path, Kind::Control) {
+        match open::open(path, Kind::Control, &|db| is_sound(db, path)) {
             // Ours is the folder's lock; sled's is let go of a moment after its last use.
             Err(StoreError::Locked { .. }) if tries < UNLOCK_TRIES => {
                 tries += 1;
@@ -489,7 +498,3 @@ const CONTROL: &str = "control";
 const RUNS: &str = "runs";
 /// Databases that stay open for readers; the oldest run's that nobody uses is closed for a new one.
 const OPEN_RUNS_MAX: usize = 32;
-/// Tries to open the control database while sled still holds its lock: half a second.
-const UNLOCK_TRIES: u32 = 50;
-/// Between them.
-const UNLOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(10);

@@ -23,6 +23,7 @@ mod read;
 mod remove;
 mod retention;
 mod run;
+mod snapshots;
 mod space;
 mod state;
 mod unflushed;

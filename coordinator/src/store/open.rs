@@ -1,13 +1,13 @@
 //! Opening a sled database with its known troubles in mind.
 //!
-//! A cut or stale snapshot makes sled 0.34.7 refuse to open for ever although the log is whole
-//! (spacejam/sled#1527, #1533). Snapshots only spare it reading the log, which is as quick at our
-//! sizes, so they are always thrown away before opening. Some damage makes it panic.
+//! The right snapshot is put in place first (`snapshots`). Nothing is repaired but on a copy, or with
+//! a copy kept. Some damage makes sled panic.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use super::snapshots::{self, Found};
 use super::{StoreError, space};
 
 /// What a database is for: decides its segments.
@@ -19,6 +19,16 @@ pub(super) enum Kind {
     Run,
 }
 
+impl Kind {
+    /// Octets of a segment of a new one.
+    fn segment(self) -> usize {
+        match self {
+            Self::Control => CONTROL_SEGMENT,
+            Self::Run => RUN_SEGMENT,
+        }
+    }
+}
+
 /// An open database, and what had to be repaired.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -27,23 +37,102 @@ pub(super) struct Opened {
     pub(super) repaired: Option<String>,
 }
 
-/// Opens or makes the database at `path`.
+/// Whether what was opened is what was written, as far as that can be told.
+pub(super) type Sound<'a> = &'a dyn Fn(&sled::Db) -> bool;
+
+/// Opens or makes the database at `path`. `sound` judges a repair.
 ///
-/// Before anything but a snapshot is changed, the directory is copied aside.
 /// Errors: [`StoreError::Locked`] where another process has it; [`StoreError::Full`] where there is
 /// no room; [`StoreError::Damaged`] where no repair helps; else what to check.
-pub(super) fn open(path: &Path, kind: Kind) -> Result<Opened, StoreError> {
+pub(super) fn open(path: &Path, kind: Kind, sound: Sound<'_>) -> Result<Opened, StoreError> {
     fs::create_dir_all(path).map_err(|source| directory(path, source))?;
-    remove_snapshots(path).map_err(|source| directory(path, source))?;
     let segment = Settings::read(&path.join(SETTINGS)).and_then(|settings| settings.segment);
-    let first = match attempt(path, kind, segment) {
-        Ok(db) => return Ok(Opened { db, repaired: None }),
-        Err(error) => error,
+    let segment = segment.unwrap_or(kind.segment()) as u64;
+    let found = snapshots::prepare(path, segment).map_err(|source| directory(path, source))?;
+    let opened = match found {
+        Found::Missing => without_snapshot(path, kind, sound)?,
+        Found::Right | Found::PutBack => {
+            let opened = in_place(path, kind)?;
+            Opened {
+                repaired: opened.repaired.or_else(|| {
+                    (found == Found::PutBack).then(|| {
+                        let path = path.display();
+                        format!("A snapshot of the database {path} was damaged or missing, and was put back.")
+                    })
+                }),
+                ..opened
+            }
+        }
     };
-    if !matches!(first, StoreError::Damaged { .. }) {
-        return Err(first);
+    if let Some(repaired) = &opened.repaired {
+        tracing::warn!("{repaired}");
     }
-    repair(path, kind, first)
+    if let Err(error) = snapshots::keep(path) {
+        // Only a snapshot that is damaged before the next start would be missed.
+        tracing::debug!(path = %path.display(), %error, "no copy of the snapshot was kept");
+    }
+    Ok(opened)
+}
+
+fn in_place(path: &Path, kind: Kind) -> Result<Opened, StoreError> {
+    let segment = Settings::read(&path.join(SETTINGS)).and_then(|settings| settings.segment);
+    match attempt(path, kind, segment) {
+        Ok(db) => Ok(Opened { db, repaired: None }),
+        Err(error @ StoreError::Damaged { .. }) => repair(path, kind, error),
+        Err(error) => Err(error),
+    }
+}
+
+/// Has sled read the log alone, in a copy, which takes the place of the database if it is sound.
+fn without_snapshot(path: &Path, kind: Kind, sound: Sound<'_>) -> Result<Opened, StoreError> {
+    let why = "its snapshots are cut off, and its log alone is not complete";
+    let damaged = || StoreError::Damaged {
+        path: path.to_owned(),
+        why: why.to_owned(),
+    };
+    let (copy, aside) = (beside(path, "repairing"), beside(path, "before-repair"));
+    let failed = |source| directory(path, source);
+    remove_directory(&copy).map_err(failed)?;
+    let prepared = copy_directory(path, &copy).and_then(|()| snapshots::remove_all(&copy));
+    let judged = prepared.map_err(failed).and_then(|()| {
+        let opened = in_place(&copy, kind)?;
+        let judged = catch_unwind(AssertUnwindSafe(|| sound(&opened.db)));
+        Ok(judged.unwrap_or(false))
+    });
+    if !matches!(judged, Ok(true)) {
+        // The database itself is as it was.
+        remove_directory(&copy).map_err(failed)?;
+        return Err(match judged {
+            Err(StoreError::Full) => StoreError::Full,
+            _ => damaged(),
+        });
+    }
+    remove_directory(&aside).map_err(failed)?;
+    fs::rename(path, &aside).map_err(failed)?;
+    fs::rename(&copy, path).map_err(failed)?;
+    let repaired = format!(
+        "The snapshots of the database {} were cut off; its log was read instead. It is as it was before in {}.",
+        path.display(),
+        aside.display()
+    );
+    Ok(Opened {
+        repaired: Some(repaired),
+        ..unlocked(path, kind)?
+    })
+}
+
+/// Opens what this process had open a moment ago: sled lets go of its lock a little later.
+fn unlocked(path: &Path, kind: Kind) -> Result<Opened, StoreError> {
+    let mut tries = 0;
+    loop {
+        match in_place(path, kind) {
+            Err(StoreError::Locked { .. }) if tries < UNLOCK_TRIES => {
+                tries += 1;
+                std::thread::park_timeout(UNLOCK_WAIT);
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Tries what can be repaired: the file of sled's settings, which it does not write at once.
@@ -58,7 +147,6 @@ fn repair(path: &Path, kind: Kind, first: StoreError) -> Result<Opened, StoreErr
     };
     let copy = copy_aside(path)?;
     fs::remove_file(&settings).map_err(|source| directory(path, source))?;
-    remove_snapshots(path).map_err(|source| directory(path, source))?;
     let db = match attempt(path, kind, segment) {
         Ok(db) => db,
         Err(StoreError::Damaged { .. }) => return Err(first),
@@ -69,7 +157,6 @@ fn repair(path: &Path, kind: Kind, first: StoreError) -> Result<Opened, StoreErr
         path.display(),
         copy.display()
     );
-    tracing::warn!("{repaired}");
     Ok(Opened {
         db,
         repaired: Some(repaired),
@@ -78,14 +165,14 @@ fn repair(path: &Path, kind: Kind, first: StoreError) -> Result<Opened, StoreErr
 
 /// `segment`: as the database was made with; sled refuses another one.
 fn attempt(path: &Path, kind: Kind, segment: Option<usize>) -> Result<sled::Db, StoreError> {
-    let (default, cache) = match kind {
-        Kind::Control => (CONTROL_SEGMENT, CONTROL_CACHE),
-        Kind::Run => (RUN_SEGMENT, RUN_CACHE),
+    let cache = match kind {
+        Kind::Control => CONTROL_CACHE,
+        Kind::Run => RUN_CACHE,
     };
     let config = sled::Config::new()
         .path(path)
         .mode(sled::Mode::LowSpace)
-        .segment_size(segment.unwrap_or(default))
+        .segment_size(segment.unwrap_or(kind.segment()))
         .cache_capacity(cache)
         .flush_every_ms(Some(FLUSH_EVERY_MS));
     // sled panics on some damaged files; nothing of ours is inside, so nothing is left half-done.
@@ -148,26 +235,28 @@ impl Settings {
     }
 }
 
-/// Removes `snap.*` files, also half-written ones.
-fn remove_snapshots(path: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with("snap.") {
-            fs::remove_file(entry.path())?;
-        }
+fn remove_directory(path: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
-    Ok(())
+}
+
+/// A name beside a database's: `meta.<what>`.
+fn beside(path: &Path, what: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(what);
+    path.with_file_name(name)
 }
 
 /// Copies a database's directory beside it; an earlier copy is kept, and none is made again.
 fn copy_aside(path: &Path) -> Result<PathBuf, StoreError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".before-repair");
-    let copy = path.with_file_name(name);
+    let copy = beside(path, "before-repair");
     if copy.exists() {
         return Ok(copy);
     }
-    let half = copy.with_extension("copying");
+    let half = beside(path, "copying");
     let copied = copy_directory(path, &half).and_then(|()| fs::rename(&half, &copy));
     match copied {
         Ok(()) => Ok(copy),
@@ -204,6 +293,10 @@ fn directory(path: &Path, source: std::io::Error) -> StoreError {
     }
 }
 
+/// Tries while sled still holds the lock of what was just closed: half a second.
+pub(super) const UNLOCK_TRIES: u32 = 50;
+/// Between them.
+pub(super) const UNLOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(10);
 /// sled's file of settings.
 const SETTINGS: &str = "conf";
 /// Its last line.

@@ -44,7 +44,12 @@ pub(super) const SUMMARY: &[u8] = b"summary";
 impl RunStore {
     /// Opens or makes the database of a run.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let db = open::open(path, open::Kind::Run)?.db;
+        // A run without its test is none.
+        let sound = |db: &sled::Db| {
+            let head = db.open_tree("head");
+            head.is_ok_and(|head| head.scan_prefix(TEST).next().is_some())
+        };
+        let db = open::open(path, open::Kind::Run, &sound)?.db;
         let tree = |name: &str| db.open_tree(name).map_err(database(path));
         Ok(Self {
             path: path.to_owned(),

@@ -191,7 +191,7 @@ fn runs_of_a_dead_coordinator_are_ended_and_ended_ones_left_alone() {
 }
 
 #[test]
-fn a_damaged_snapshot_is_thrown_away_and_the_log_read() {
+fn a_runs_damaged_snapshot_does_not_keep_it_from_being_read() {
     let directory = Directory::new();
     {
         let (meta, _) = Meta::open(&directory.0).unwrap();

@@ -8,14 +8,18 @@ use super::*;
 use crate::store::index::tests::record;
 use crate::testing::Random;
 
-const RECORDS: u64 = 150;
+const RECORDS: u32 = 150;
 
 /// Writes records again and again until segments of the log are used for the second time.
 fn churn(control: &Control, random: &mut Random, rounds: u32) {
+    churn_some(control, random, rounds, RECORDS);
+}
+
+fn churn_some(control: &Control, random: &mut Random, rounds: u32, records: u32) {
     for _ in 0..rounds {
         let mut commit = Commit::new();
         for _ in 0..40 {
-            let id = u64::from(random.below(RECORDS as u32));
+            let id = u64::from(random.below(records));
             let mut run = record(id, random);
             run.label = "x".repeat(random.below(1_500) as usize);
             commit = commit.put_run(Arc::new(run));
@@ -94,6 +98,94 @@ fn no_cut_or_stale_snapshot_costs_a_flushed_record() {
         .unwrap();
         check_same(&meta, &copy, &format!("seed {seed}, left over"));
     }
+}
+
+/// What a start may meet of snapshots. True: a refusal is an answer as well.
+fn damage(meta: &Path, older: Option<&(PathBuf, Vec<u8>)>, random: &mut Random) -> bool {
+    let kept = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(meta).unwrap().flatten().map(|e| e.path());
+        entries
+            .filter(|path| path.to_string_lossy().contains("kept.snap."))
+            .collect()
+    };
+    let there = snapshots(meta);
+    match random.below(6) {
+        0 => there.iter().for_each(|path| fs::remove_file(path).unwrap()),
+        1 => there
+            .iter()
+            .for_each(|path| fs::write(path, b"cut").unwrap()),
+        2 => kept()
+            .iter()
+            .for_each(|path| fs::write(path, b"cut").unwrap()),
+        3 => {
+            if let Some((name, octets)) = older {
+                there.iter().for_each(|path| fs::remove_file(path).unwrap());
+                fs::write(meta.join(name), octets).unwrap();
+            }
+        }
+        4 => {
+            let all = there.into_iter().chain(kept());
+            all.for_each(|path| fs::write(path, b"cut").unwrap());
+            return true;
+        }
+        _ => {}
+    }
+    false
+}
+
+/// sled wipes a log whose oldest segments were freed where it has no snapshot: small logs that are
+/// opened often are the ones.
+#[test]
+fn however_often_it_is_opened_nothing_goes() {
+    let (mut refused, mut opened) = (0, 0);
+    for seed in 0..30 {
+        let mut random = Random::new(seed);
+        let mut directory = Directory::new();
+        let mut older = None;
+        for round in 0..12 {
+            let what = format!("seed {seed}, round {round}");
+            let (meta, _) = Meta::open(&directory.0).unwrap_or_else(|e| panic!("{what}: {e}"));
+            opened += 1;
+            let writer = writer(&meta);
+            let rounds = random.below(6);
+            churn_some(&writer.control(), &mut random, rounds, 10);
+            let runs = meta.runs().of(OrganizationId(7));
+            let crashed = directory.copy();
+            drop(writer);
+            drop(meta);
+            if random.below(2) == 0 {
+                directory = crashed;
+            }
+            let damaged = directory.copy();
+            let may_refuse = damage(&damaged.0.join("meta"), older.as_ref(), &mut random);
+            match Meta::open(&damaged.0) {
+                Ok((again, _)) => {
+                    assert!(again.runs().of(OrganizationId(7)) == runs, "{what}");
+                }
+                Err(error) => {
+                    assert!(may_refuse, "{what}: {error}");
+                    // Refused as it was: with its snapshot back, everything is there.
+                    for path in snapshots(&directory.0.join("meta")) {
+                        let name = path.file_name().unwrap();
+                        fs::copy(&path, damaged.0.join("meta").join(name)).unwrap();
+                    }
+                    let (again, _) = Meta::open(&damaged.0).unwrap();
+                    assert!(
+                        again.runs().of(OrganizationId(7)) == runs,
+                        "{what}, put back"
+                    );
+                    refused += 1;
+                }
+            }
+            let newest = snapshots(&directory.0.join("meta")).pop();
+            if random.below(3) == 0 {
+                older =
+                    newest.map(|path| (path.file_name().unwrap().into(), fs::read(&path).unwrap()));
+            }
+        }
+    }
+    // Refusals are few: sled cleans its log when it likes.
+    println!("{opened} openings, {refused} refused");
 }
 
 #[test]
