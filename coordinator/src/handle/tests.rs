@@ -164,7 +164,7 @@ impl Scene {
     }
 
     fn record(&self, run: RunId) -> Arc<RunRecord> {
-        self.handle.runs().get(ORG, run).unwrap()
+        self.handle.control().runs().get(ORG, run).unwrap()
     }
 
     async fn audit_holds(&self) {
@@ -394,7 +394,7 @@ async fn ten_thousand_starts_for_one_slot_start_one() {
     }
     let ids: std::collections::BTreeSet<_> = refused.iter().map(|record| record.id).collect();
     assert_eq!(ids.len(), 9_999);
-    assert_eq!(scene.handle.runs().len(), 10_000);
+    assert_eq!(scene.handle.control().runs().len(), 10_000);
     assert!(took < Duration::from_secs(60), "{took:?}");
     assert_eq!(scene.figures(), (9_980_000, 20_000, 0));
     scene.audit_holds().await;
@@ -511,6 +511,6 @@ async fn a_planned_id_starts_one_run_however_often_it_is_asked_for() {
     assert_eq!(answers[0], answers[1]);
     let later = scene.handle.start_run(request).await.unwrap();
     assert_eq!(later.id, RunId(0x1_2345));
-    assert_eq!(scene.handle.runs().len(), 1);
+    assert_eq!(scene.handle.control().runs().len(), 1);
     assert_eq!(scene.figures(), (80_000, 20_000, 0));
 }
