@@ -27,7 +27,7 @@ use crate::actor::{
 };
 use crate::core::plan::Plan;
 use crate::core::run::StopCause;
-use crate::live::{Board, LiveStream, Shown};
+use crate::live::{Board, LiveStream};
 use crate::result;
 use crate::store::{Control, Meta, Reader, StoreError, Writer};
 

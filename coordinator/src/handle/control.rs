@@ -12,7 +12,7 @@ use crate::core::audit::AuditReport;
 use crate::core::record::RunRecord;
 use crate::core::request::StartRequest;
 use crate::live::Update;
-use crate::store::{Control, RunIndex, keys};
+use crate::store::{Control, keys};
 
 impl Handle {
     /// Starts a run of a saved test: answers once it has left PENDING, or after 2 s, with all of it

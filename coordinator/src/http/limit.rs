@@ -79,6 +79,7 @@ impl<K: Eq + Hash> Buckets<K> {
     }
 
     /// How often there was no token, since the start.
+    #[cfg(test)]
     pub(crate) fn refused(&self) -> u64 {
         self.table
             .lock()

@@ -289,6 +289,7 @@ impl ListQuery {
 
     /// Makes a page of items that come in order and already follow the cursor: `limit` + 1 of them
     /// are looked at.
+    #[cfg(test)]
     pub(crate) fn take<T>(
         &self,
         items: impl IntoIterator<Item = T>,

@@ -115,12 +115,6 @@ impl ApiError {
         self
     }
 
-    /// Adds the limit that was met.
-    pub(crate) fn with_limit(mut self, limit: LimitDetail) -> Self {
-        self.limit = Some(limit);
-        self
-    }
-
     /// Adds when to come again.
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds);

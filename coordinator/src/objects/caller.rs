@@ -36,11 +36,13 @@ impl Caller {
     }
 
     /// What it may do in the organization, beside projects.
+    #[cfg(test)]
     pub(crate) fn role(&self) -> Option<Role> {
         self.key.role
     }
 
     /// True where it may manage the installation.
+    #[cfg(test)]
     pub(crate) fn operator(&self) -> bool {
         self.key.operator
     }

@@ -39,9 +39,6 @@ impl Record for KeyRecord {
         &self.key.name
     }
 
-    fn revision(&self) -> u64 {
-        self.key.revision
-    }
 }
 
 impl KeyRecord {

@@ -34,9 +34,6 @@ impl Record for MediaFile {
         &self.name
     }
 
-    fn revision(&self) -> u64 {
-        self.revision
-    }
 }
 
 fn owner(organization: OrganizationId, project: ProjectId) -> Owner {

@@ -35,15 +35,13 @@ mod test;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use assemble::{Assembled, GroupPool};
-pub(crate) use bulk::BULK_ATOMIC;
 pub(crate) use caller::Caller;
 pub(crate) use error::{AuthError, ObjectError};
-pub(crate) use idempotency::{Begin, InFlight, PlannedId, StoredAnswer};
-pub(crate) use list::{LIMIT_DEFAULT, LIMIT_MAX, ListQuery, Sort};
-pub(crate) use master::{KeyError, KeySource};
+pub(crate) use idempotency::{Begin, PlannedId, StoredAnswer};
+pub(crate) use list::{LIMIT_MAX, ListQuery, Sort};
+pub(crate) use master::KeySource;
 pub(crate) use media::MEDIA_OCTETS_MAX;
-pub(crate) use setup::{FirstStart, OpenError};
+pub(crate) use setup::FirstStart;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};

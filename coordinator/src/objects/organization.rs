@@ -36,9 +36,6 @@ impl Record for OrganizationRecord {
         &self.name
     }
 
-    fn revision(&self) -> u64 {
-        self.revision
-    }
 }
 
 impl OrganizationRecord {

@@ -31,9 +31,6 @@ impl Record for PlanRecord {
         &self.plan.name
     }
 
-    fn revision(&self) -> u64 {
-        self.plan.revision
-    }
 }
 
 impl Objects {

@@ -22,9 +22,6 @@ impl Record for Project {
         &self.name
     }
 
-    fn revision(&self) -> u64 {
-        self.revision
-    }
 }
 
 fn owner(organization: OrganizationId) -> Owner {

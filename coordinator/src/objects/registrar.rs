@@ -23,9 +23,6 @@ impl Record for Registrar {
         &self.name
     }
 
-    fn revision(&self) -> u64 {
-        self.revision
-    }
 }
 
 fn owner(organization: OrganizationId, project: ProjectId) -> Owner {

@@ -20,7 +20,6 @@ pub(super) trait Record: Serialize + DeserializeOwned {
     const KIND: NameKind;
     fn id(&self) -> u64;
     fn name(&self) -> &str;
-    fn revision(&self) -> u64;
 }
 
 /// A record as it was read, with its octets for the guard.

@@ -38,9 +38,6 @@ impl Record for TestRecord {
         &self.name
     }
 
-    fn revision(&self) -> u64 {
-        self.revision
-    }
 }
 
 impl TestRecord {

@@ -116,6 +116,7 @@ impl Control {
     }
 
     /// How many records have a prefix, at most `limit`.
+    #[cfg(test)]
     pub(crate) fn count(&self, prefix: &Key, limit: usize) -> Result<usize, StoreError> {
         for _ in 0..READ_TRIES {
             let count = self.meta.with_control(|tree| {

@@ -72,6 +72,7 @@ impl RunIndex {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.read().owners.len()
     }

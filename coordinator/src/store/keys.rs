@@ -30,7 +30,6 @@ const FROZEN: u8 = 0x0C;
 const LEDGER: u8 = 0x0D;
 const LEDGER_ID: u8 = 0x0E;
 const IDEMPOTENCY: u8 = 0x0F;
-const MEDIA_CONTENT: u8 = 0x10;
 const SETTING: u8 = 0x11;
 
 /// Further parts of long records; never visible through `Control`.
@@ -168,15 +167,6 @@ pub(crate) fn all_media(organization: OrganizationId, project: ProjectId) -> Key
     key(MEDIA, &[organization.0, project.0])
 }
 
-/// A media file's content, where it is kept in the database.
-pub(crate) fn media_content(
-    organization: OrganizationId,
-    project: ProjectId,
-    media: MediaId,
-) -> Key {
-    key(MEDIA_CONTENT, &[organization.0, project.0, media.0])
-}
-
 /// A saved test.
 pub(crate) fn test(organization: OrganizationId, project: ProjectId, test: TestId) -> Key {
     key(TEST, &[organization.0, project.0, test.0])
@@ -213,11 +203,6 @@ pub(crate) fn runs() -> Key {
 /// A test as it was frozen for runs, by the SHA-256 of its document.
 pub(crate) fn frozen(organization: OrganizationId, sha256: &[u8; 32]) -> Key {
     with(key(FROZEN, &[organization.0]), sha256)
-}
-
-/// Prefix of an organization's frozen tests.
-pub(crate) fn all_frozen(organization: OrganizationId) -> Key {
-    key(FROZEN, &[organization.0])
 }
 
 /// An entry of the ledger.

@@ -56,8 +56,6 @@ struct Inner {
 struct Database {
     db: sled::Db,
     control: sled::Tree,
-    /// See `legacy`.
-    listed: sled::Tree,
     /// The log, for what sled's flush leaves to the system: its length and the disk's cache.
     log: File,
 }
@@ -172,26 +170,6 @@ impl Meta {
             }
             self.database_error(source)
         })
-    }
-
-    /// See `legacy`.
-    pub(super) fn with_listed<T>(
-        &self,
-        action: impl FnOnce(&sled::Tree) -> sled::Result<T>,
-    ) -> Result<T, StoreError> {
-        let database = self.inner.database.read();
-        let database = database.unwrap_or_else(PoisonError::into_inner);
-        let listed = &database.as_ref().ok_or(StoreError::Reopening)?.listed;
-        action(listed).map_err(|source| self.database_error(source))
-    }
-
-    /// See `legacy`.
-    pub(super) fn flush_listed(&self) -> Result<(), StoreError> {
-        let database = self.inner.database.read();
-        let database = database.unwrap_or_else(PoisonError::into_inner);
-        let database = database.as_ref().ok_or(StoreError::Reopening)?;
-        let flushed = database.db.flush().map(|_| ());
-        flushed.map_err(|source| self.database_error(source))
     }
 
     /// Returns once everything written to the control records is on disk. `newest`: what it is
@@ -445,7 +423,6 @@ fn open_control(path: &Path) -> Result<(Database, Option<String>), StoreError> {
         }
     };
     let control = opened.db.open_tree(CONTROL).map_err(database(path))?;
-    let listed = opened.db.open_tree("runs").map_err(database(path))?;
     let log = File::open(path.join("db")).map_err(|source| StoreError::Directory {
         path: path.to_owned(),
         source,
@@ -453,7 +430,6 @@ fn open_control(path: &Path) -> Result<(Database, Option<String>), StoreError> {
     let database = Database {
         db: opened.db,
         control,
-        listed,
         log,
     };
     Ok((database, opened.repaired))

@@ -13,7 +13,6 @@ mod group;
 mod health;
 mod index;
 pub(crate) mod keys;
-mod legacy;
 mod meta;
 mod open;
 mod packed;
@@ -30,10 +29,10 @@ mod unflushed;
 mod watermark;
 mod writer;
 
-pub(crate) use commit::{Commit, CommitError, Guard, WRITES_MAX, Write};
+pub(crate) use commit::{Commit, CommitError};
 pub(crate) use control::{Control, DeleteError};
-pub(crate) use health::{FLUSH_BOUNDS_US, FlushHistogram, Refused, StorageHealth};
-pub(crate) use index::{RunCursor, RunIndex, RunPage, RunQuery, RunSort};
+pub(crate) use health::{FLUSH_BOUNDS_US, FlushHistogram, StorageHealth};
+pub(crate) use index::{RunCursor, RunIndex, RunQuery, RunSort};
 pub(crate) use keys::Key;
 pub(crate) use meta::Meta;
 pub(crate) use pages::{Series, Window};
@@ -141,15 +140,6 @@ impl StoreError {
     /// True where there is no room on the disk.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Full)
-    }
-
-    /// The reason code of a run that it ends.
-    pub(crate) fn reason(&self) -> &'static str {
-        if self.is_full() {
-            "storage_full"
-        } else {
-            "storage_failed"
-        }
     }
 }
 

@@ -3,7 +3,6 @@
 //! | tree | key | value |
 //! |---|---|---|
 //! | `head` | `test` | the frozen test, without passwords |
-//! | `moves` | number u32 | a status move |
 //! | `blocks` | chunk u32, second u32, node u32, frame u32 | endpoint-seconds by column |
 //! | `seconds` | second u32 | the whole run's second |
 //! | `groups` | group u32, second u32 | a group's second; empty where a test has one group |
@@ -16,7 +15,6 @@
 use std::path::{Path, PathBuf};
 
 use shared::definition::Test;
-use shared::result::StatusMove;
 use shared::wire::Frame;
 
 use super::{StoreError, block, database, open, parts};
@@ -28,7 +26,6 @@ pub(crate) struct RunStore {
     pub(super) path: PathBuf,
     pub(super) db: sled::Db,
     pub(super) head: sled::Tree,
-    pub(super) moves: sled::Tree,
     pub(super) blocks: sled::Tree,
     pub(super) seconds: sled::Tree,
     pub(super) groups: sled::Tree,
@@ -54,7 +51,6 @@ impl RunStore {
         Ok(Self {
             path: path.to_owned(),
             head: tree("head")?,
-            moves: tree("moves")?,
             blocks: tree("blocks")?,
             seconds: tree("seconds")?,
             groups: tree("groups")?,
@@ -71,15 +67,6 @@ impl RunStore {
             account.password.clear();
         }
         self.put(&self.head, TEST, "the test", &test)
-    }
-
-    /// Stores a move; it is on disk after the next flush.
-    pub(super) fn put_move(&self, step: &StatusMove) -> Result<(), StoreError> {
-        let last = self.moves.last().map_err(database(&self.path))?;
-        let number = last
-            .and_then(|(key, _)| Some(u32::from_be_bytes(*key.first_chunk()?)))
-            .map_or(0, |number| number.saturating_add(1));
-        self.put(&self.moves, &number.to_be_bytes(), "a status", step)
     }
 
     /// Stores a record; it is on disk after the next flush.

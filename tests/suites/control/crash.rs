@@ -200,7 +200,7 @@ fn all_runs(tenant: &Tenant) -> BTreeMap<RunId, Run> {
 
 fn rounds() -> u32 {
     let given = std::env::var("CARILLON_CRASHES").ok();
-    given.map_or(2, |text| {
+    given.map_or(4, |text| {
         text.parse().expect("CARILLON_CRASHES is a number")
     })
 }
