@@ -12,7 +12,7 @@ pub(crate) use reads::{Of, Rows};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter, AsyncContext, WeakAddr};
 use shared::bus::Bus;
@@ -130,10 +130,6 @@ pub struct Handle {
 pub fn start(config: CoordinatorConfig, bus: Arc<dyn Bus>) -> Result<Handle, StartError> {
     let storage = |error: StoreError| StartError::Storage(error.to_string());
     let (meta, epoch) = Meta::open(&config.data_dir).map_err(storage)?;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let old = meta
-        .end_orphans(since.map_or(0, crate::core::millis))
-        .map_err(storage)?;
     // The writer tells the actor of errors, and the actor owns the writer: the address comes later.
     let address: Arc<OnceLock<WeakAddr<CoordinatorActor>>> = Arc::default();
     let tell = Arc::clone(&address);
@@ -149,9 +145,11 @@ pub fn start(config: CoordinatorConfig, bus: Arc<dyn Bus>) -> Result<Handle, Sta
     .map_err(storage)?;
     let control = writer.control();
     let recovered = recover(&meta, &control, epoch).map_err(storage)?;
-    let orphans = old + recovered.ended;
-    if orphans > 0 {
-        tracing::warn!(orphans, "runs of an earlier coordinator were ended");
+    if recovered.ended > 0 {
+        tracing::warn!(
+            runs = recovered.ended,
+            "runs of an earlier coordinator were ended"
+        );
     }
     let (board, published): (Arc<Board>, Arc<Published>) = Default::default();
     // Subscribed here, not on the arbiter: what a node says after this call is heard.

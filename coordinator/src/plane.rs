@@ -116,7 +116,8 @@ impl ControlPlane {
     ///
     /// Errors: it cannot be stored; the next start then makes another key.
     pub async fn first_key_shown(&mut self) -> Result<(), StartError> {
-        if self.first.take().is_some() {
+        if let Some(first) = self.first.take() {
+            tracing::info!(organization = %first.organization, key = %first.key, "the first key was shown");
             let stored = self.objects.first_start_shown().await;
             stored.map_err(|error| StartError::Storage(error.to_string()))?;
         }

@@ -241,7 +241,7 @@ impl Client {
 fn unchunked(mut body: &str) -> String {
     let mut whole = String::new();
     loop {
-        let (size, rest) = body.split_once("\r\n").expect("a chunk, and a last one");
+        let (size, rest) = body.split_once("\r\n").unwrap();
         let size = usize::from_str_radix(size, 16).unwrap();
         if size == 0 {
             return whole;

@@ -57,16 +57,6 @@ impl fmt::Display for ApiError {
                     let (field, detail) = (printable(&error.field), printable(&error.detail));
                     write!(f, "\n  {field}: {detail}")?;
                 }
-                if let Some(limit) = &problem.limit {
-                    write!(
-                        f,
-                        "\n  {}: {} allowed, {} in use, {} asked for",
-                        printable(&limit.name),
-                        limit.limit,
-                        limit.in_use,
-                        limit.asked
-                    )?;
-                }
                 if problem.status == 401 {
                     write!(f, "\n  log in with a valid key: carillon login")?;
                 }
@@ -93,7 +83,7 @@ impl std::error::Error for ApiError {}
 
 #[cfg(test)]
 mod tests {
-    use shared::api::{FieldProblem, LimitDetail};
+    use shared::api::FieldProblem;
 
     use super::*;
 
@@ -107,13 +97,6 @@ mod tests {
                 code: "unknown".to_owned(),
                 detail: "`G7\u{1b}[31m` is no codec".to_owned(),
             }],
-            limit: Some(LimitDetail {
-                name: "accounts".to_owned(),
-                limit: 10,
-                in_use: 4,
-                asked: 8,
-                may_free_at_unix_ms: None,
-            }),
             ..ProblemDocument::default()
         };
         let error = ApiError::Problem(Box::new(problem));
@@ -121,7 +104,6 @@ mod tests {
         for expected in [
             "2 fields are not valid",
             "\n  groups.callers.codecs[1]: `G7[31m` is no codec",
-            "\n  accounts: 10 allowed, 4 in use, 8 asked for",
         ] {
             assert!(text.contains(expected), "{expected} is not in:\n{text}");
         }

@@ -9,7 +9,7 @@ use std::fmt;
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
-use shared::api::{FieldProblem, LimitDetail, ProblemDocument};
+use shared::api::{FieldProblem, ProblemDocument};
 
 use crate::handle::RequestError;
 use crate::objects::ObjectError;
@@ -28,8 +28,6 @@ pub(crate) struct ApiError {
     pub(crate) detail: String,
     /// The offending fields.
     pub(crate) errors: Vec<FieldProblem>,
-    /// The limit that was met.
-    pub(crate) limit: Option<LimitDetail>,
     /// Seconds, for 429 and 503.
     pub(crate) retry_after_s: Option<u64>,
     /// The request's id; `manners` sets it.
@@ -44,7 +42,6 @@ impl ApiError {
             code,
             detail: detail.into(),
             errors: Vec::new(),
-            limit: None,
             retry_after_s: None,
             instance: String::new(),
         }
@@ -150,7 +147,6 @@ impl ApiError {
             code: self.code.to_owned(),
             instance: self.instance.clone(),
             errors: self.errors.clone(),
-            limit: self.limit.clone(),
         }
     }
 

@@ -38,7 +38,6 @@ impl Record for KeyRecord {
     fn name(&self) -> &str {
         &self.key.name
     }
-
 }
 
 impl KeyRecord {

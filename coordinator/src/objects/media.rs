@@ -33,7 +33,6 @@ impl Record for MediaFile {
     fn name(&self) -> &str {
         &self.name
     }
-
 }
 
 fn owner(organization: OrganizationId, project: ProjectId) -> Owner {

@@ -35,7 +35,6 @@ impl Record for OrganizationRecord {
     fn name(&self) -> &str {
         &self.name
     }
-
 }
 
 impl OrganizationRecord {

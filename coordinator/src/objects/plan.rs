@@ -30,7 +30,6 @@ impl Record for PlanRecord {
     fn name(&self) -> &str {
         &self.plan.name
     }
-
 }
 
 impl Objects {

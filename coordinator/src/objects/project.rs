@@ -21,7 +21,6 @@ impl Record for Project {
     fn name(&self) -> &str {
         &self.name
     }
-
 }
 
 fn owner(organization: OrganizationId) -> Owner {

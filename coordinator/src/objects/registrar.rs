@@ -22,7 +22,6 @@ impl Record for Registrar {
     fn name(&self) -> &str {
         &self.name
     }
-
 }
 
 fn owner(organization: OrganizationId, project: ProjectId) -> Owner {

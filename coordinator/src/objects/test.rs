@@ -37,7 +37,6 @@ impl Record for TestRecord {
     fn name(&self) -> &str {
         &self.name
     }
-
 }
 
 impl TestRecord {

@@ -17,6 +17,9 @@ use shared::api::{
 use shared::definition::Transport;
 use shared::id::{OrganizationId, PlanId, ProjectId, RegistrarId};
 
+use super::assemble::Assembled;
+use super::bulk::BULK_ATOMIC;
+use super::setup::OpenError;
 use super::*;
 use crate::store::{Meta, Writer};
 

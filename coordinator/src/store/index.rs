@@ -7,7 +7,7 @@ mod query;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub(crate) use query::{RunCursor, RunPage, RunQuery, RunSort};
+pub(crate) use query::{RunCursor, RunQuery, RunSort};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};

@@ -60,6 +60,10 @@ impl Queue {
     }
 
     /// Appends a command where there is room; else gives it back.
+    #[allow(
+        clippy::result_large_err,
+        reason = "the command itself comes back, on a full queue only"
+    )]
     pub(super) fn offer(&self, command: Command) -> Result<(), TrySendError<Command>> {
         let queued = &self.meta.gauges().queued;
         queued.fetch_add(1, Ordering::Relaxed);

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::LimitDetail;
-
 /// A problem document (RFC 9457).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -23,8 +21,6 @@ pub struct ProblemDocument {
     pub instance: String,
     /// The offending fields; empty where it is not about a field.
     pub errors: Vec<FieldProblem>,
-    /// The limit that was met; null where it is not about a limit.
-    pub limit: Option<LimitDetail>,
 }
 
 /// What is wrong with one field.

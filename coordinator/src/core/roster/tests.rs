@@ -137,6 +137,7 @@ fn what_the_run_does_not_have_is_counted_and_changes_nothing() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn every_filter_takes_what_it_says() {
     let mut roster = roster();
     let mut busy = testing::report(1, Outcome::CallFailed);

@@ -68,7 +68,7 @@ async fn a_body_without_end_is_refused_and_closed() {
             "still taken after {sent} octets"
         );
     }
-    let answer = api.ask("GET", "/whoami", serde_json::Value::Null).await;
+    let answer = api.ask("GET", "/whoami", Value::Null).await;
     assert_eq!(answer.status, 200, "others are served");
 }
 

@@ -2,6 +2,10 @@ use serde_json::{Value, json};
 
 use super::*;
 
+#[allow(
+    clippy::type_complexity,
+    reason = "a table: request, then status and code"
+)]
 #[actix_web::test]
 async fn every_error_is_a_problem_document() {
     let api = Api::start().await;

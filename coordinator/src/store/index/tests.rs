@@ -85,7 +85,7 @@ fn pages_together_are_the_sorted_list() {
         let wanted = |run: &RunRecord| run.endpoints > 0;
         let mut all = index.of(ORGANIZATION);
         all.retain(|run| wanted(run));
-        all.sort_by(|a, b| super::query::compare_for_tests(sort, a, b));
+        all.sort_by(|a, b| query::compare_for_tests(sort, a, b));
         if descending {
             all.reverse();
         }

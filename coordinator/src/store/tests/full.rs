@@ -22,7 +22,7 @@ impl Disk {
         let directory = Directory::new();
         let free = Arc::new(AtomicU64::new(100 * MB));
         let seen = Arc::clone(&free);
-        let probe: crate::store::space::Probe = Arc::new(move || Some(seen.load(Ordering::SeqCst)));
+        let probe: space::Probe = Arc::new(move || Some(seen.load(Ordering::SeqCst)));
         let (meta, _) = Meta::open_with(&directory.0, Some(probe)).unwrap();
         Self {
             directory,
@@ -123,7 +123,7 @@ fn a_runs_records_are_refused_once_told_and_its_summary_kept() {
     let heard = Arc::clone(&told);
     let writer = Writer::start(
         disk.meta.clone(),
-        Box::new(move |run, error| heard.lock().unwrap().push((run, error.reason()))),
+        Box::new(move |run, error| heard.lock().unwrap().push((run, error.is_full()))),
     )
     .unwrap();
     let test = testing::pair_test(300, 300);
@@ -135,7 +135,7 @@ fn a_runs_records_are_refused_once_told_and_its_summary_kept() {
         writer.push(Command::Record(RUN, frame(second))).unwrap();
         wait(&writer);
     }
-    assert_eq!(*told.lock().unwrap(), [(RUN, "storage_full")]);
+    assert_eq!(*told.lock().unwrap(), [(RUN, true)]);
     assert_eq!(writer.control().health().refused.records, 4);
     // A run that begins now is told as well, and leaves nothing behind.
     let other = RunId(RUN.0 + 1);
