@@ -1,4 +1,4 @@
-//! Plans.
+//! Plans: made, changed and deleted by operators, shared by organizations.
 
 use serde::{Deserialize, Serialize};
 use shared::api::{CreatePlan, Page, Plan, UpdatePlan};

@@ -1,3 +1,5 @@
+//! Clients that mean no good, over a socket: deep and endless bodies, slow heads, wrong keys.
+
 use std::time::Instant;
 
 use serde_json::json;

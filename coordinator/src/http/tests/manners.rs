@@ -1,3 +1,5 @@
+//! What every answer has, over a socket: problem documents, headers, roles, isolation.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Objects over a socket: made, read, changed under their revision, listed in pages, deleted.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Requests that come twice under one idempotency key, one after the other and at once.
+
 use serde_json::{Value, json};
 
 use super::*;
