@@ -228,12 +228,6 @@ pub(crate) fn parse<T: DeserializeOwned>(octets: &[u8]) -> Result<T, ApiError> {
     Ok(value)
 }
 
-/// A value of the right shape. Errors: 422 naming the field.
-pub(crate) fn shaped<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, ApiError> {
-    serde_path_to_error::deserialize(value)
-        .map_err(|error| told(error.path().to_string(), error.inner()))
-}
-
 fn syntax(error: &serde_json::Error) -> ApiError {
     ApiError::bad_request("bad_json", format!("the body is no JSON: {error}"))
 }

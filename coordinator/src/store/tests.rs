@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use shared::id::{EndpointIndex, RunId};
+use shared::id::{EndpointIndex, OrganizationId, RunId};
 use shared::metric;
 use shared::phase::{Outcome, Phase, RunStatus};
 use shared::result::StatusMove;
@@ -61,6 +61,7 @@ fn copy_folder(from: &Path, to: &Path) {
 fn status(writer: &Writer, status: RunStatus) {
     let mut record = testing::record(RUN);
     record.accepted = true;
+    record.organization = OrganizationId(7);
     record.history.push(StatusMove {
         status,
         at_unix_ms: 7,

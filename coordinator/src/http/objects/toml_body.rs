@@ -4,7 +4,8 @@
 //! order in which they were written: endpoints are numbered by it.
 
 use serde_json::{Map, Number, Value};
-use shared::api::{FieldProblem, TestDefinition};
+use shared::api::TestDefinition;
+use shared::definition::saved_from_json;
 use toml::de::{DeTable, DeValue};
 
 use crate::http::depth::DEPTH_MAX;
@@ -26,15 +27,8 @@ pub(super) fn parse(octets: &[u8]) -> Result<TestDefinition, ApiError> {
         });
         bad(format!("line {line}: {}", error.message().trim()))
     })?;
-    let mut fields = table(document.get_ref(), 1)?;
-    if fields.remove("registrars").is_some() {
-        return Err(ApiError::invalid(vec![FieldProblem {
-            field: "registrars".to_owned(),
-            code: "unknown_field".to_owned(),
-            detail: "a saved test names registrars of its project; take this table out".to_owned(),
-        }]));
-    }
-    crate::http::body::shaped(Value::Object(fields))
+    let fields = table(document.get_ref(), 1)?;
+    saved_from_json(Value::Object(fields)).map_err(ApiError::invalid)
 }
 
 fn table(table: &DeTable<'_>, depth: usize) -> Result<Map<String, Value>, ApiError> {

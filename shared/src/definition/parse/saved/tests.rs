@@ -185,6 +185,11 @@ fn keys_of_the_test_itself_are_checked() {
         ["nam", "registrars", "name", "thresholds", "trace_sample"]
     );
     assert_eq!(problems(json!({"name": "x", "groups": {}})).len(), 1);
+    let null = problems(json!({"name": "x", "groups": {"g": null}}));
+    assert!(
+        null.iter().any(|(field, _)| field == "groups.g"),
+        "{null:?}"
+    );
     assert_eq!(problems(json!([])).len(), 1);
     let own = json!({
         "name": "x", "allow_targets": ["10.0.0.0/8"],
