@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use lab::{Lab, LabConfig, LabHandle, RelayConfig};
 use shared::phase::Outcome;
 use shared::wire::{EndpointReport, MediaReport};
-use tests::{Carillon, Finished, Heard, Scratch, Scripted, rtp_packet, session, until, write_sine};
+use tests::{
+    Carillon, Finished, Heard, Scratch, Scripted, alone, rtp_packet, session, until, write_sine,
+};
 
 const PAIRS: u32 = 5;
 const SOON: Duration = Duration::from_secs(30);
@@ -108,6 +110,7 @@ fn media(report: &EndpointReport) -> &MediaReport {
 
 #[test]
 fn pairs_register_and_call_over_tcp() {
+    let _machine = alone();
     let lab = lab(|config| config.tcp = true);
     let test = registered_pairs(&lab, "tcp", "");
     let finished = Carillon::run("tcp", &test, &[]).wait(SOON);
@@ -119,6 +122,7 @@ fn pairs_register_and_call_over_tcp() {
 
 #[test]
 fn pairs_register_and_call_over_ipv6() {
+    let _machine = alone();
     for transport in ["udp", "tcp"] {
         let lab = lab(|config| {
             config.bind = "[::1]:0".parse().unwrap();
@@ -140,6 +144,7 @@ fn pairs_register_and_call_over_ipv6() {
 
 #[test]
 fn shared_sockets_work_through_a_relay() {
+    let _machine = alone();
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let lab = lab(|config| {
             config.bind = address.parse().unwrap();
@@ -256,6 +261,7 @@ fn shapes() -> Vec<Shape> {
 
 #[test]
 fn every_shape_of_media_is_whole_both_ways() {
+    let _machine = alone();
     let scratch = Scratch::new("wav");
     let wav = write_sine(&scratch, "tone.wav", 44_100, 2, 3);
     let shapes = shapes();
@@ -332,6 +338,7 @@ fn check_shape(finished: &Finished, shape: &Shape) {
 /// A far end that changes the session: what it says decides whether we send.
 #[test]
 fn hold_and_update_are_obeyed() {
+    let _machine = alone();
     let mut peer = Scripted::udp("127.0.0.1");
     let rtp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let own = rtp.local_addr().unwrap();
@@ -382,6 +389,7 @@ fn hold_and_update_are_obeyed() {
 /// A change that points our media at somebody else silences it, and says so in the outcome.
 #[test]
 fn a_change_does_not_move_media_to_a_third_party() {
+    let _machine = alone();
     let mut peer = Scripted::udp("127.0.0.1");
     let rtp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let own = rtp.local_addr().unwrap();
@@ -513,6 +521,7 @@ impl FarEnd<'_> {
 /// A peer that is reached over TCP and calls over TCP, IPv6 included.
 #[test]
 fn scripted_peers_call_and_are_called_over_tcp_and_ipv6() {
+    let _machine = alone();
     let [listening] = tests::free_ports();
     let mut called = Scripted::tcp("::1");
     let rtp = UdpSocket::bind("[::1]:0").unwrap();
