@@ -35,6 +35,7 @@ pub(crate) const AFTER_SETTLE: &str = "after_settle";
 pub(crate) const AFTER_DELETE_RECORD: &str = "after_delete_record";
 
 /// All of them, for tests and for the message about a name that is none of them.
+#[cfg(any(debug_assertions, test))]
 pub(crate) const ALL: &[&str] = &[
     BEFORE_RESERVE,
     BEFORE_COMMIT_APPLY,
