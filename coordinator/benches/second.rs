@@ -47,6 +47,7 @@ async fn run() {
         free_ports: 1_000_000,
         cores: 2,
         endpoints: 0,
+        ..NodeStatus::default()
     }));
     let run = coordinator.submit(test()).await.unwrap();
     let _ = commands.next().await.unwrap();
@@ -76,6 +77,7 @@ async fn run() {
     say(&Report::Ended {
         run,
         node: node.clone(),
+        cause: shared::wire::EndCause::Finished,
     });
     coordinator.finished(run).await.unwrap();
     let spent = cpu().saturating_sub(before);
@@ -184,6 +186,8 @@ fn test() -> Test {
         thresholds: Vec::new(),
         allow_targets: Vec::new(),
         trace_sample: 0,
+        on_node_loss: shared::definition::OnNodeLoss::Fail,
+        publish_endpoints: false,
     }
 }
 

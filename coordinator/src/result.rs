@@ -115,6 +115,7 @@ fn without_storage(meta: &Meta, run: RunId, version: &str) -> Result<RunResult, 
         failures: Vec::new(),
         generator: shared::result::GeneratorHealth::default(),
         thresholds: record.thresholds.clone(),
+        missing: Vec::new(),
         seconds: Vec::new(),
         endpoints: Vec::new(),
     })
@@ -151,6 +152,7 @@ fn head(
         failures: summary.failures,
         generator: summary.generator,
         thresholds: summary.thresholds,
+        missing: Vec::new(),
         seconds: reader.seconds()?,
         endpoints: Vec::new(),
     })

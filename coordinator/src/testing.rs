@@ -22,6 +22,7 @@ pub(crate) fn node(name: &str) -> NodeStatus {
         free_ports: 40_000,
         cores: 2,
         endpoints: 0,
+        ..NodeStatus::default()
     }
 }
 
@@ -83,6 +84,8 @@ pub(crate) fn pair_test(callers: u32, callees: u32) -> Test {
         thresholds: Vec::new(),
         allow_targets: Vec::new(),
         trace_sample: 0,
+        on_node_loss: shared::definition::OnNodeLoss::Fail,
+        publish_endpoints: false,
     }
 }
 

@@ -84,6 +84,7 @@ impl ScriptedNode {
             free_ports: 10_000,
             cores: 2,
             endpoints: 0,
+            ..NodeStatus::default()
         }));
     }
 
@@ -188,6 +189,7 @@ impl ScriptedNode {
         self.say(&Report::Ended {
             run,
             node: self.id.clone(),
+            cause: shared::wire::EndCause::Finished,
         });
     }
 }
@@ -248,6 +250,8 @@ fn test(pairs: u32) -> Test {
         thresholds: Vec::new(),
         allow_targets: Vec::new(),
         trace_sample: 0,
+        on_node_loss: shared::definition::OnNodeLoss::Fail,
+        publish_endpoints: false,
     }
 }
 

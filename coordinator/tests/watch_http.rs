@@ -61,6 +61,7 @@ impl ScriptedNode {
             free_ports: 10_000,
             cores: 2,
             endpoints: 0,
+            ..NodeStatus::default()
         }));
     }
 
@@ -158,6 +159,7 @@ impl ScriptedNode {
         self.say(&Report::Ended {
             run: desired.run,
             node: self.id.clone(),
+            cause: shared::wire::EndCause::Finished,
         });
     }
 }

@@ -308,10 +308,29 @@ pub struct RunResult {
     pub generator: GeneratorHealth,
     /// Thresholds.
     pub thresholds: Vec<ThresholdResult>,
+    /// Shares of nodes that were lost while the run went on; everything above is without what they
+    /// had not sent.
+    pub missing: Vec<MissingShare>,
     /// Aggregate series, a second each.
     pub seconds: Vec<SeriesSecond>,
     /// Every endpoint with both directions per second; empty where they were not asked for.
     pub endpoints: Vec<EndpointResult>,
+}
+
+/// What a lost node did not deliver.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MissingShare {
+    /// The node.
+    pub node: String,
+    /// When it was heard last, milliseconds since 1970.
+    pub last_seen_unix_ms: u64,
+    /// The first second of the run that is missing of it.
+    pub from_second: u32,
+    /// Endpoints it carried.
+    pub endpoints: u32,
+    /// Of these: without a report, so that how they ended is not known.
+    pub unreported: u32,
 }
 
 /// What subscribers see of a live run, at most once a second and at each change of status.

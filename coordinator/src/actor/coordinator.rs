@@ -250,8 +250,8 @@ impl Handler<Trouble> for CoordinatorActor {
 /// The run, and the sender where the message names it.
 fn origin(report: &Report) -> Option<(RunId, Option<&NodeId>)> {
     match report {
-        Report::Status(_) => None,
-        Report::Prepared { run, node, .. } | Report::Ended { run, node } => {
+        Report::Status(_) | Report::Tells(_) => None,
+        Report::Prepared { run, node, .. } | Report::Ended { run, node, .. } => {
             Some((*run, Some(node)))
         }
         Report::Frame(frame) => Some((frame.run, Some(&frame.node))),

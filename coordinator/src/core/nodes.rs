@@ -97,6 +97,15 @@ impl Nodes {
                     free_descriptors: status.free_descriptors,
                     free_ports: status.free_ports,
                     endpoints: status.endpoints,
+                    labels: status.labels.clone(),
+                    reason: String::new(),
+                    capacity_endpoints: Some(status.capacity_endpoints)
+                        .filter(|measured| *measured > 0),
+                    cpu_cores: status.cpu_cores,
+                    resident_bytes: status.resident_bytes,
+                    clock_offset_ms: None,
+                    clock_error_ms: None,
+                    refused_commands: 0,
                 }
             })
             .collect()
@@ -151,6 +160,7 @@ mod tests {
             free_ports: 1,
             cores: 1,
             endpoints: 0,
+            ..NodeStatus::default()
         }
     }
 

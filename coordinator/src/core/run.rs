@@ -217,7 +217,7 @@ impl Run {
     fn report(&mut self, now: Now, report: Report) {
         match report {
             // The shell keeps the nodes' own table.
-            Report::Status(_) => {}
+            Report::Status(_) | Report::Tells(_) => {}
             Report::Prepared { node, problems, .. } => self.ready(now, node, problems),
             Report::Frame(frame) => {
                 if self.aggregate.frame(&frame) {

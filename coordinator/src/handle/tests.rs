@@ -155,6 +155,7 @@ impl Scene {
         self.say(&Report::Ended {
             run: desired.run,
             node: NodeId("local".to_owned()),
+            cause: shared::wire::EndCause::Finished,
         });
     }
 

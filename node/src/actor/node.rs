@@ -159,7 +159,12 @@ impl NodeActor {
 
     pub(super) fn say_ended(&self, run: RunId) {
         let node = self.config.node.clone();
-        publish(&*self.bus, &self.config.node, &Report::Ended { run, node });
+        let cause = shared::wire::EndCause::Finished;
+        publish(
+            &*self.bus,
+            &self.config.node,
+            &Report::Ended { run, node, cause },
+        );
     }
 
     pub(super) fn forget(&mut self, run: RunId) {
@@ -220,6 +225,7 @@ impl NodeActor {
             free_ports: u32::try_from(free).unwrap_or(u32::MAX),
             cores: u32::try_from(cores).unwrap_or(u32::MAX),
             endpoints,
+            ..NodeStatus::default()
         };
         publish(&*self.bus, &self.config.node, &Report::Status(status));
     }

@@ -107,6 +107,8 @@ mod tests {
             thresholds: vec![],
             allow_targets: vec![],
             trace_sample: 0,
+            on_node_loss: shared::definition::OnNodeLoss::Fail,
+            publish_endpoints: false,
         };
         Desired {
             run: RunId(1),

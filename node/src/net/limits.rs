@@ -220,6 +220,8 @@ mod tests {
             thresholds: Vec::new(),
             allow_targets: Vec::new(),
             trace_sample: 0,
+            on_node_loss: shared::definition::OnNodeLoss::Fail,
+            publish_endpoints: false,
         };
         Need::of(&test, &shares, 2)
     }

@@ -36,6 +36,13 @@ pub struct TestDefinition {
     /// Traces kept of endpoints that did not fail: 0 to 1,000, 10 where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_sample: Option<u32>,
+    /// `"fail"` (where it is not given): the run ends FAILED when one of its nodes is lost;
+    /// `"continue"`: it goes on without that node's share, and the result says what is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_node_loss: Option<String>,
+    /// Publish each endpoint's seconds on the bus too; false where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish_endpoints: Option<bool>,
 }
 
 /// A saved test.

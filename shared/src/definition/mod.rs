@@ -35,6 +35,22 @@ pub struct Test {
     pub allow_targets: Vec<Network>,
     /// Endpoints whose SIP trace is kept although they did not fail (failures are always kept).
     pub trace_sample: u32,
+    /// What becomes of the run where a node of it is lost.
+    pub on_node_loss: OnNodeLoss,
+    /// Each endpoint's second is published on the bus too, for subscribers.
+    pub publish_endpoints: bool,
+}
+
+/// What becomes of a run that loses a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum OnNodeLoss {
+    /// It ends FAILED.
+    #[default]
+    Fail,
+    /// It goes on without the node's share; the result says what is missing.
+    Continue,
 }
 
 impl Test {

@@ -4,8 +4,14 @@
 //! in-process bus: there is no second path. Commands carry *desired state*, are idempotent by
 //! (run, epoch, node), and frames are numbered so that none is stored twice (DESIGN 8 and 9).
 
+mod cluster;
 mod envelope;
 
+pub use cluster::{
+    ClockOffset, ClusterId, Downward, EndCause, HELLO, Head, Held, HeldState, Hello, Item,
+    LEASE_GRACE, LEASE_TTL, LOST_AFTER, Lease, LeaseVerdict, LifeId, Message, NodeCondition,
+    NodeStatus, Order, RENEW_EVERY, Refused, Renew, TELLS_MAX, Tell, Upward,
+};
 pub use envelope::{EnvelopeError, MESSAGE_MAX, VERSION, decode, encode};
 
 use serde::{Deserialize, Serialize};
@@ -91,32 +97,17 @@ pub enum Report {
     Endpoint(Box<EndpointReport>),
     /// The SIP trace of an endpoint.
     Trace(Box<Trace>),
+    /// For endpoints on other nodes.
+    Tells(Vec<Tell>),
     /// Every endpoint of this node's share has reported; nothing more will come.
     Ended {
         /// The run.
         run: RunId,
         /// The node.
         node: NodeId,
+        /// Why.
+        cause: EndCause,
     },
-}
-
-/// A node as the coordinator lists it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodeStatus {
-    /// Its name.
-    pub node: NodeId,
-    /// Region, blank where none was given.
-    pub region: String,
-    /// The program's version.
-    pub version: String,
-    /// File descriptors it may still open.
-    pub free_descriptors: u32,
-    /// UDP ports it may still bind for media.
-    pub free_ports: u32,
-    /// CPU cores it may use.
-    pub cores: u32,
-    /// Endpoints it runs now.
-    pub endpoints: u32,
 }
 
 /// Something that prevents a run, for a machine and for a person.

@@ -131,6 +131,7 @@ impl Scene {
         self.give(Input::Report(Report::Ended {
             run: testing::RUN,
             node: local(),
+            cause: shared::wire::EndCause::Finished,
         }));
     }
 

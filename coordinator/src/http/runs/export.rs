@@ -176,6 +176,7 @@ fn refused(record: &RunRecord, version: &str) -> RunResult {
         failures: Vec::new(),
         generator: shared::result::GeneratorHealth::default(),
         thresholds: record.thresholds.clone(),
+        missing: Vec::new(),
         seconds: Vec::new(),
         endpoints: Vec::new(),
     }

@@ -30,8 +30,8 @@ use self::check::Parts;
 use self::group::GroupDraft;
 use self::registrar::RegistrarDraft;
 use self::section::{Given, Section};
-use super::Test;
 use super::mistake::{Mistake, Mistakes, Spot};
+use super::{OnNodeLoss, Test};
 use crate::units::Millis;
 
 /// How [`parse`] gets at the files that a test names: a path as it is written, to its octets.
@@ -110,6 +110,8 @@ fn read_test(
     let duration = root.duration("duration", DURATION_MIN, DURATION_MAX, mistakes);
     let buildup = root.duration("buildup", Millis(0), DURATION_MAX, mistakes);
     let trace_sample = root.integer("trace_sample", 0, TRACE_SAMPLE_MAX, mistakes);
+    let on_node_loss = read_on_node_loss(&mut root, mistakes);
+    let publish_endpoints = root.flag("publish_endpoints", mistakes);
     let allow_targets = allow::read(&mut root, mistakes);
     let mut registrars = read_registrars(&mut root, source, mistakes);
     let (drafts, groups_spot) = read_groups(&mut root, source, mistakes);
@@ -157,6 +159,26 @@ fn read_test(
         thresholds,
         allow_targets,
         trace_sample: trace_sample.map_or(TRACE_SAMPLE_DEFAULT, |given| given.value),
+        on_node_loss: on_node_loss.unwrap_or_default(),
+        publish_endpoints: publish_endpoints.unwrap_or_default(),
+    }
+}
+
+fn read_on_node_loss(
+    root: &mut Section<'_, '_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<OnNodeLoss> {
+    let given = root.text("on_node_loss", mistakes)?;
+    match given.value.as_str() {
+        "fail" => Some(OnNodeLoss::Fail),
+        "continue" => Some(OnNodeLoss::Continue),
+        other => {
+            let message = format!(
+                "\"{other}\" is neither \"fail\" (the run ends FAILED) nor \"continue\" (it goes on without the lost node's share)"
+            );
+            mistakes.add(&given.spot, message);
+            None
+        }
     }
 }
 

@@ -139,6 +139,12 @@ pub fn saved_from_json(json: Value) -> Result<TestDefinition, Vec<FieldProblem>>
             "a list of strings: [\"10.0.0.0/8\"]",
         ),
         ("trace_sample", is_u32, "a whole number: 10"),
+        (
+            "on_node_loss",
+            Value::is_string,
+            "a string: \"fail\" or \"continue\"",
+        ),
+        ("publish_endpoints", Value::is_boolean, "true or false"),
     ] {
         let optional = !["name", "groups"].contains(&key);
         let null = |value: &&Value| !(optional && value.is_null());
@@ -236,6 +242,12 @@ fn toml_of(definition: &TestDefinition) -> String {
     if let Some(number) = definition.trace_sample {
         pair("trace_sample", Value::from(number));
     }
+    if let Some(text) = &definition.on_node_loss {
+        pair("on_node_loss", Value::from(text.as_str()));
+    }
+    if let Some(flag) = definition.publish_endpoints {
+        pair("publish_endpoints", Value::from(flag));
+    }
     let mut groups = definition.groups.clone();
     for group in groups.values_mut().filter(|group| group.is_null()) {
         // A key that is null counts as left out; a group that is, is a mistake.
@@ -299,7 +311,7 @@ fn write_text(out: &mut String, text: &str) {
     out.push('"');
 }
 
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 9] = [
     "name",
     "duration",
     "buildup",
@@ -307,6 +319,8 @@ const KEYS: [&str; 7] = [
     "thresholds",
     "allow_targets",
     "trace_sample",
+    "on_node_loss",
+    "publish_endpoints",
 ];
 
 #[cfg(test)]
