@@ -39,12 +39,9 @@ impl Cluster {
         .context("cannot start the coordinator")?;
         let node = node::start(
             node::NodeConfig {
-                node: NodeId("local".to_owned()),
-                region: String::new(),
-                address: config.address,
                 media_ports: config.media_ports,
                 threads: config.threads,
-                base_dir: config.base_dir,
+                ..node::NodeConfig::new(NodeId("local".to_owned()), config.address, config.base_dir)
             },
             bus,
         )

@@ -138,14 +138,12 @@ fn plane_config(config: &Config) -> ControlPlaneConfig {
 fn embedded(config: &Config, bus: Arc<dyn Bus>) -> anyhow::Result<NodeHandle> {
     let node = &config.node;
     let config = NodeConfig {
-        node: NodeId(node.name.clone()),
         region: node.region.clone(),
-        address: node.address,
         media_ports: node.media_ports.clone(),
         threads: usize::try_from(node.threads)
             .ok()
             .filter(|threads| *threads > 0),
-        base_dir: PathBuf::from("."),
+        ..NodeConfig::new(NodeId(node.name.clone()), node.address, PathBuf::from("."))
     };
     node::start(config, bus).context("cannot start the embedded node")
 }

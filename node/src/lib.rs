@@ -2,7 +2,9 @@
 //! signalling threads, `net` meets the kernel. Never uses `coordinator`, sled or actix-web.
 
 pub mod actor;
+pub mod beats;
 pub mod core;
 pub mod net;
 
-pub use actor::{NodeConfig, NodeHandle, StartError, start};
+pub use actor::{NodeConfig, NodeEnd, NodeHandle, StartError, start};
+pub use beats::Beats;

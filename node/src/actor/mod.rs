@@ -18,4 +18,4 @@ mod shard_run;
 mod start;
 mod timers;
 
-pub use start::{NodeConfig, NodeHandle, StartError, start};
+pub use start::{NodeConfig, NodeEnd, NodeHandle, StartError, start};

@@ -10,11 +10,14 @@ use shared::bus::{Bus, COMMANDS_CAPACITY};
 use shared::id::RunId;
 use shared::wire::{Desired, NodeStatus, Report, command_subject, decode};
 
+use tokio::sync::watch;
+
 use super::live_run::LiveRun;
 use super::process::ProcessMeter;
 use super::shard::{Go, ShardActor, Stop};
 use super::shard_run::publish;
-use super::start::NodeConfig;
+use super::start::{NodeConfig, NodeEnd};
+use crate::beats::Beat;
 use crate::core::desired::{Action, Known, decide};
 use crate::core::meter::SourceSecond;
 use crate::net::limits;
@@ -68,6 +71,13 @@ impl Message for Shutdown {
     type Result = ();
 }
 
+/// The node takes no new run, and ends when the live ones are over.
+pub(super) struct Drain;
+
+impl Message for Drain {
+    type Result = ();
+}
+
 /// The node's actor.
 pub(super) struct NodeActor {
     pub(super) config: NodeConfig,
@@ -83,6 +93,8 @@ pub(super) struct NodeActor {
     /// The last second that each media thread closed.
     pub(super) heard: Vec<u64>,
     pub(super) clock_domain: String,
+    beat: Beat,
+    end: watch::Sender<Option<NodeEnd>>,
 }
 
 /// Ended runs that are remembered.
@@ -94,6 +106,8 @@ impl NodeActor {
         bus: Arc<dyn Bus>,
         engine: Engine,
         shards: Vec<Addr<ShardActor>>,
+        beat: Beat,
+        end: watch::Sender<Option<NodeEnd>>,
     ) -> Self {
         let threads = engine.threads();
         let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -110,6 +124,8 @@ impl NodeActor {
             process: ProcessMeter::new(),
             process_second: 0,
             heard: vec![0; threads],
+            beat,
+            end,
         }
     }
 
@@ -177,6 +193,7 @@ impl NodeActor {
     }
 
     fn tick(&mut self) {
+        self.beat.bump();
         let engine_second = self.engine.epoch().elapsed().as_secs();
         if engine_second > self.process_second {
             self.process_second = engine_second;
@@ -297,6 +314,14 @@ impl Handler<ShardOver> for NodeActor {
         if live.over_since.is_none() && live.shards_open.iter().all(|open| !open) {
             live.over_since = Some(Instant::now());
         }
+    }
+}
+
+impl Handler<Drain> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) {
+        self.end.send_replace(Some(NodeEnd::Drained));
     }
 }
 

@@ -22,6 +22,7 @@ use super::node::{NodeActor, ShardOver, ShardSecond};
 use super::plan::{RunPlan, host_port, proxy_host_port};
 use super::shard_run::{Receivers, Run, ShardRun, Sheet};
 use super::timers::Timers;
+use crate::beats::Beat;
 use crate::core::endpoint::Input;
 use crate::core::layout::Part;
 use crate::net::media::{ShardMedia, StreamId};
@@ -103,10 +104,13 @@ pub(super) struct ShardActor {
     media: ShardMedia,
     bus: Arc<dyn Bus>,
     runs: FxHashMap<RunId, Running>,
+    beat: Beat,
 }
 
 /// Timers are looked at this often: SIP's own are hundreds of milliseconds.
 const TIMER_TICK: Duration = Duration::from_millis(2);
+/// A thread that serves its mailbox shows it this often.
+const BEAT_EVERY: Duration = Duration::from_millis(200);
 /// A shard's mailbox takes its groups' ends and its streams' ends, all in one instant at the most.
 const MAILBOX: usize = 65_536;
 
@@ -116,6 +120,7 @@ impl ShardActor {
         node: Addr<NodeActor>,
         media: ShardMedia,
         bus: Arc<dyn Bus>,
+        beat: Beat,
     ) -> Self {
         Self {
             index,
@@ -123,6 +128,7 @@ impl ShardActor {
             media,
             bus,
             runs: FxHashMap::default(),
+            beat,
         }
     }
 
@@ -343,6 +349,7 @@ impl Actor for ShardActor {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.set_mailbox_capacity(MAILBOX);
+        context.run_interval(BEAT_EVERY, |shard, _| shard.beat.bump());
     }
 }
 

@@ -1,16 +1,21 @@
 //! Starting and stopping a node: its media engine, its signalling threads and its actor.
 
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter, AsyncContext};
 use shared::bus::Bus;
 use shared::id::NodeId;
+use tokio::sync::watch;
 
-use super::node::{FromEngine, MAILBOX, NodeActor, Shutdown};
+use super::node::{Drain, FromEngine, MAILBOX, NodeActor, Shutdown};
 use super::shard::ShardActor;
+use crate::beats::{Beat, Beats};
 use crate::net::limits;
 use crate::net::media::{Engine, EngineConfig, EngineError};
 
@@ -29,6 +34,42 @@ pub struct NodeConfig {
     pub threads: Option<usize>,
     /// Media files are found from here.
     pub base_dir: PathBuf,
+    /// What people say about it: `rack = "b7"`.
+    pub labels: BTreeMap<String, String>,
+    /// Where it keeps what must outlive the process: the fence, the journal of open calls, items that
+    /// memory has no room for. None: nothing is written.
+    pub state_dir: Option<PathBuf>,
+    /// How long a drain waits for runs to end by themselves before it ends their calls.
+    pub drain_wait: Duration,
+}
+
+impl NodeConfig {
+    /// A node of one process with its coordinator: loopback ports, nothing kept on disk.
+    #[must_use]
+    pub fn new(node: NodeId, address: IpAddr, base_dir: PathBuf) -> Self {
+        Self {
+            node,
+            region: String::new(),
+            address,
+            media_ports: EngineConfig::default().ports,
+            threads: None,
+            base_dir,
+            labels: BTreeMap::new(),
+            state_dir: None,
+            drain_wait: Duration::ZERO,
+        }
+    }
+}
+
+/// Why a node ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeEnd {
+    /// It was drained and holds nothing any more.
+    Drained,
+    /// A newer process has joined under its name; it has ended everything.
+    Displaced,
+    /// It cannot go on, for this reason.
+    Failed(String),
 }
 
 /// Why a node could not start.
@@ -46,9 +87,34 @@ pub enum StartError {
 pub struct NodeHandle {
     address: Addr<NodeActor>,
     arbiters: Vec<Arbiter>,
+    beats: Arc<Beats>,
+    end: watch::Receiver<Option<NodeEnd>>,
 }
 
 impl NodeHandle {
+    /// Takes no new run, lets the live ones end within [`NodeConfig::drain_wait`], then ends their
+    /// calls. [`Self::ended`] tells when nothing is left.
+    pub fn drain(&self) {
+        self.address.do_send(Drain);
+    }
+
+    /// Waits until the node has ended by itself. A node that is only stopped ends as failed.
+    pub fn ended(&self) -> impl Future<Output = NodeEnd> + use<> {
+        let mut end = self.end.clone();
+        async move {
+            match end.wait_for(Option::is_some).await {
+                Ok(ended) => ended.clone().unwrap_or(NodeEnd::Drained),
+                Err(_) => NodeEnd::Failed("the node's actor is gone".to_owned()),
+            }
+        }
+    }
+
+    /// Signs of life of its loops.
+    #[must_use]
+    pub fn beats(&self) -> Arc<Beats> {
+        Arc::clone(&self.beats)
+    }
+
     /// True while the node's actor lives.
     #[must_use]
     pub fn is_alive(&self) -> bool {
@@ -83,6 +149,14 @@ pub fn start(config: NodeConfig, bus: Arc<dyn Bus>) -> Result<NodeHandle, StartE
     };
     let (engine, reports) = Engine::start(engine_config)?;
     let arbiters: Vec<Arbiter> = (0..threads).map(|_| Arbiter::new()).collect();
+    let beats = Arc::new(Beats {
+        node: Beat::default(),
+        shards: (0..threads).map(|_| Beat::default()).collect(),
+        media: (0..threads)
+            .filter_map(|index| engine.beat(index))
+            .collect(),
+    });
+    let (tell_end, end) = watch::channel(None);
     let medias: Vec<_> = (0..threads)
         .filter_map(|index| engine.shard(index))
         .collect();
@@ -95,12 +169,13 @@ pub fn start(config: NodeConfig, bus: Arc<dyn Bus>) -> Result<NodeHandle, StartE
             .enumerate()
             .map(|(index, (arbiter, media))| {
                 let (own, bus) = (own.clone(), Arc::clone(&bus));
+                let beat = beats.shards.get(index).cloned().unwrap_or_default();
                 ShardActor::start_in_arbiter(&arbiter.handle(), move |_| {
-                    ShardActor::new(index, own, media, bus)
+                    ShardActor::new(index, own, media, bus, beat)
                 })
             })
             .collect();
-        NodeActor::new(config, bus, engine, shards)
+        NodeActor::new(config, bus, engine, shards, beats.node.clone(), tell_end)
     });
     let target = address.clone();
     std::thread::Builder::new()
@@ -114,5 +189,10 @@ pub fn start(config: NodeConfig, bus: Arc<dyn Bus>) -> Result<NodeHandle, StartE
                 }
             }
         })?;
-    Ok(NodeHandle { address, arbiters })
+    Ok(NodeHandle {
+        address,
+        arbiters,
+        beats,
+        end,
+    })
 }

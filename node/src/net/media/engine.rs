@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::beats::Beat;
 use crate::net::media::clock::Epoch;
 use crate::net::media::report::MediaReport;
 use crate::net::media::reserve::Binder;
@@ -56,6 +57,7 @@ pub enum EngineError {
 /// The running media threads. Dropping it stops them.
 pub struct Engine {
     shards: Vec<ShardMedia>,
+    beats: Vec<Beat>,
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     epoch: Epoch,
@@ -76,6 +78,7 @@ impl Engine {
         let epoch = Epoch::now();
         let mut engine = Self {
             shards: Vec::new(),
+            beats: Vec::new(),
             threads: Vec::new(),
             stop: Arc::default(),
             epoch,
@@ -101,11 +104,13 @@ impl Engine {
         let stop = Arc::clone(&self.stop);
         let reports = reports.clone();
         let pin = config.pin;
+        let beat = Beat::default();
+        self.beats.push(beat.clone());
         let handle = std::thread::Builder::new()
             .name(format!("media-{thread}"))
             .spawn(move || {
                 prepare_thread(thread, pin);
-                Worker::new(thread, epoch, inbox, reports).run(&stop);
+                Worker::new(thread, epoch, inbox, reports).run(&stop, &beat);
             })
             .map_err(|source| EngineError::Thread { thread, source })?;
         self.threads.push(handle);
@@ -123,6 +128,12 @@ impl Engine {
     #[must_use]
     pub fn shard(&self, index: usize) -> Option<ShardMedia> {
         self.shards.get(index % self.shards.len().max(1)).cloned()
+    }
+
+    /// Thread `index`'s sign of life; none where there is no such thread.
+    #[must_use]
+    pub fn beat(&self, index: usize) -> Option<Beat> {
+        self.beats.get(index).cloned()
     }
 
     /// When engine second 0 began.

@@ -12,6 +12,7 @@ use media::stream::StreamSecond;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
+use crate::beats::Beat;
 use crate::net::media::clock::{Epoch, SAMPLE_EVERY_MS};
 use crate::net::media::entry::{Entry, Leg, Remote};
 use crate::net::media::own::{self, Thorough};
@@ -73,8 +74,9 @@ impl Worker {
     }
 
     /// Runs until `stop` is set, then ends every stream.
-    pub(super) fn run(mut self, stop: &AtomicBool) {
+    pub(super) fn run(mut self, stop: &AtomicBool, beat: &Beat) {
         while !stop.load(Ordering::Acquire) {
+            beat.bump();
             let due_ns = self.tools.epoch.mono_ns() + self.tick * TICK_NS;
             time::sleep_until(due_ns);
             self.tools.look_at_clock();
