@@ -6,5 +6,6 @@ pub mod endpoint;
 pub mod group;
 pub mod layout;
 pub mod meter;
+pub mod outbox;
 pub mod quality;
 pub mod trace;

@@ -65,6 +65,17 @@ pub fn encode<T: Serialize + ?Sized>(message: &T) -> Result<Bytes, EnvelopeError
     Ok(Bytes::from(out))
 }
 
+/// How many octets [`encode`] would write, without writing them.
+///
+/// Errors: as [`encode`].
+pub fn encoded_len<T: Serialize + ?Sized>(message: &T) -> Result<usize, EnvelopeError> {
+    let size = options()
+        .serialized_size(message)
+        .map_err(|error| refused(&error))?;
+    let size = usize::try_from(size).map_err(|_| EnvelopeError::TooLong(size))?;
+    Ok(HEAD + size)
+}
+
 /// Reads a message out of its envelope.
 ///
 /// Errors: each variant of [`EnvelopeError`]. Never panics, whatever the octets.
@@ -128,6 +139,7 @@ mod tests {
     fn a_message_comes_back_as_it_went() {
         let octets = encode(&message()).unwrap();
         assert_eq!(decode::<(u32, String, Vec<f32>)>(&octets), Ok(message()));
+        assert_eq!(encoded_len(&message()), Ok(octets.len()));
     }
 
     #[test]

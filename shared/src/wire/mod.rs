@@ -12,7 +12,7 @@ pub use cluster::{
     LEASE_GRACE, LEASE_TTL, LOST_AFTER, Lease, LeaseVerdict, LifeId, Message, NodeCondition,
     NodeStatus, Order, RENEW_EVERY, Refused, Renew, TELLS_MAX, Tell, Upward,
 };
-pub use envelope::{EnvelopeError, MESSAGE_MAX, VERSION, decode, encode};
+pub use envelope::{EnvelopeError, MESSAGE_MAX, VERSION, decode, encode, encoded_len};
 
 use serde::{Deserialize, Serialize};
 
