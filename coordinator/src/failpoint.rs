@@ -25,6 +25,14 @@ pub(crate) const AFTER_START: &str = "after_start";
 pub(crate) const BEFORE_REPORT_STORE: &str = "before_report_store";
 /// A report is written in memory, and not flushed.
 pub(crate) const AFTER_REPORT_STORE: &str = "after_report_store";
+/// A run's records are flushed; how far it is, is not written.
+pub(crate) const BEFORE_CHECKPOINT: &str = "before_checkpoint";
+/// How far a run is, is on disk; its nodes were not told.
+pub(crate) const AFTER_CHECKPOINT: &str = "after_checkpoint";
+/// The runs of an earlier coordinator are taken over; no node was asked yet.
+pub(crate) const AFTER_ADOPT: &str = "after_adopt";
+/// A node lost a run, which was stored; its slots are not freed.
+pub(crate) const BEFORE_RELEASE: &str = "before_release";
 /// The last report of a run came; its end is not decided.
 pub(crate) const AFTER_LAST_REPORT: &str = "after_last_report";
 /// End and settlement are decided; nothing of them is handed to the storage.
@@ -48,6 +56,10 @@ pub(crate) const ALL: &[&str] = &[
     AFTER_START,
     BEFORE_REPORT_STORE,
     AFTER_REPORT_STORE,
+    BEFORE_CHECKPOINT,
+    AFTER_CHECKPOINT,
+    AFTER_ADOPT,
+    BEFORE_RELEASE,
     AFTER_LAST_REPORT,
     BEFORE_SETTLE,
     AFTER_SETTLE,

@@ -17,7 +17,7 @@ use std::time::Duration;
 use actix::{Actor, Addr, Arbiter, AsyncContext, WeakAddr};
 use shared::bus::Bus;
 use shared::definition::Test;
-use shared::id::{EndpointIndex, RunId};
+use shared::id::{EndpointIndex, NodeId, RunId};
 use shared::result::RunResult;
 use shared::wire::Trace;
 use thiserror::Error;
@@ -42,6 +42,38 @@ pub struct CoordinatorConfig {
     pub version: String,
     /// Runs that are prepared at once; further ones wait in the queue. At least 1.
     pub starts_at_once: u32,
+    /// The node that lives in this process and ends with it: its runs are stopped at a shutdown and
+    /// ended at the next start. Runs of other nodes live on. None: every node is another process.
+    pub embedded: Option<NodeId>,
+    /// How to know whether the bus is connected.
+    pub bus_health: BusHealth,
+}
+
+/// Whether the bus to the nodes is connected, as whoever made the bus knows it. The default is a bus
+/// that always is.
+#[derive(Clone, Default)]
+pub struct BusHealth(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+
+impl BusHealth {
+    /// Asks `is_connected` each time; it must not wait.
+    #[must_use]
+    pub fn new(is_connected: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(is_connected)))
+    }
+
+    /// True while it is connected.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.0.as_ref().is_none_or(|is_connected| is_connected())
+    }
+}
+
+impl std::fmt::Debug for BusHealth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("BusHealth")
+            .field(&self.is_connected())
+            .finish()
+    }
 }
 
 impl CoordinatorConfig {
@@ -53,6 +85,8 @@ impl CoordinatorConfig {
             plan: Plan::default(),
             version: version.to_owned(),
             starts_at_once: STARTS_AT_ONCE,
+            embedded: None,
+            bus_health: BusHealth::default(),
         }
     }
 }
@@ -120,6 +154,7 @@ pub struct Handle {
     published: Arc<Published>,
     control: Control,
     meta: Meta,
+    bus_health: BusHealth,
     version: Arc<str>,
 }
 
@@ -159,6 +194,7 @@ pub fn start(config: CoordinatorConfig, bus: Arc<dyn Bus>) -> Result<Handle, Sta
         plan: config.plan,
         epoch,
         starts_at_once: config.starts_at_once,
+        bus_health: config.bus_health.clone(),
         board: Arc::clone(&board),
         published: Arc::clone(&published),
         recovered,
@@ -174,6 +210,7 @@ pub fn start(config: CoordinatorConfig, bus: Arc<dyn Bus>) -> Result<Handle, Sta
         published,
         control,
         meta,
+        bus_health: config.bus_health,
         version: config.version.into(),
     })
 }

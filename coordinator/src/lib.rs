@@ -19,7 +19,8 @@ mod testing;
 
 pub use core::plan::Plan;
 pub use handle::{
-    CoordinatorConfig, Handle, RequestError, STARTS_AT_ONCE, StartError, StopReason, start,
+    BusHealth, CoordinatorConfig, Handle, RequestError, STARTS_AT_ONCE, StartError, StopReason,
+    start,
 };
 pub use http::{HttpConfig, HttpServerHandle, ServeError, Service, TlsFiles, serve};
 pub use live::LiveStream;

@@ -25,6 +25,7 @@ use crate::core::queue::StartQueue;
 use crate::core::record::RunRecord;
 use crate::core::run::Input;
 use crate::failpoint::{self, failpoint};
+use crate::handle::BusHealth;
 use crate::live::Board;
 use crate::store::{Control, Writer};
 
@@ -47,6 +48,9 @@ pub(crate) struct CoordinatorActor {
     pub(super) auditor: Auditor,
     /// Why the books are not to be trusted; nothing new starts then.
     pub(super) broken: Option<String>,
+    pub(super) bus_health: BusHealth,
+    /// Nodes that an operator drained, as stored.
+    pub(super) drained: BTreeSet<NodeId>,
     /// The newest change of a run's label on its way to the disk.
     pub(super) updating: BTreeMap<RunId, Arc<RunRecord>>,
     /// Grants under way, by their ids.
@@ -65,6 +69,7 @@ pub(crate) struct Parts {
     pub(crate) plan: Plan,
     pub(crate) epoch: u64,
     pub(crate) starts_at_once: u32,
+    pub(crate) bus_health: BusHealth,
     pub(crate) board: Arc<Board>,
     pub(crate) published: Arc<Published>,
     /// The books and the sums of what is stored, as the start found them.
@@ -99,6 +104,8 @@ impl CoordinatorActor {
             queue: StartQueue::new(parts.starts_at_once),
             auditor: Auditor::new(parts.recovered.replays),
             broken: None,
+            bus_health: parts.bus_health,
+            drained: parts.recovered.drained,
             updating: BTreeMap::new(),
             granting: BTreeSet::new(),
             closing: None,

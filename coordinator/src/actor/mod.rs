@@ -4,6 +4,7 @@
 mod audit;
 mod commit;
 mod coordinator;
+mod drain;
 mod live_run;
 mod perform;
 mod published;
@@ -14,6 +15,7 @@ mod update;
 
 pub(crate) use audit::Audit;
 pub(crate) use coordinator::{CoordinatorActor, Parts, Trouble};
+pub(crate) use drain::Drain;
 pub(crate) use live_run::Started;
 pub(crate) use published::Published;
 pub(crate) use recover::recover;

@@ -234,7 +234,8 @@ impl CoordinatorActor {
                 live.document = None;
                 let test = live.core.as_ref().map(|core| core.test().clone());
                 if let Some(test) = test {
-                    self.push(Command::Create(run, Box::new(test)));
+                    let accounts = self.accounts.of(run);
+                    self.push(Command::Create(run, Box::new(test), accounts));
                 }
                 // Who is answered finds its place.
                 self.queue.enter(run);
@@ -364,6 +365,12 @@ impl CoordinatorActor {
             problems.push(Problem::new(
                 "ledger_inconsistent",
                 format!("The books are not consistent, so nothing new is started until an operator has looked at the audit: {broken}"),
+            ));
+        }
+        if !self.bus_health.is_connected() {
+            problems.push(Problem::new(
+                "bus_disconnected",
+                "The coordinator has no connection to the NATS server, so no node can be told anything; check the server and the network, and start it again.".to_owned(),
             ));
         }
         let live = self.ledger.holders().count();

@@ -4,6 +4,7 @@
 //! to what it used up to the last second that is stored: its record and its settlement are one commit,
 //! so a crash in here changes nothing or ends it for good.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use shared::units::Millis;
 
 use super::audit::Replays;
 use super::coordinator::now;
+use super::drain;
 use crate::core::aggregate::Aggregate;
 use crate::core::ledger::{Ledger, Transfer};
 use crate::core::limits::Wanted;
@@ -28,6 +30,8 @@ use crate::store::{Commit, Control, Meta, Reader, StoreError, keys};
 pub(crate) struct Recovered {
     pub(super) ledger: Ledger,
     pub(super) replays: Replays,
+    /// Nodes that an operator drained.
+    pub(super) drained: BTreeSet<NodeId>,
     /// Runs that were ended.
     pub(crate) ended: usize,
 }
@@ -38,6 +42,7 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(meta: &Meta, control: &Control, epoch: u64) -> Result<Recovered, StoreError> {
     let mut recovered = Recovered::default();
     read(control, &mut recovered)?;
+    recovered.drained = drain::stored(control)?;
     let left = control.runs().all(|record| !record.status().is_terminal());
     for record in left {
         end(meta, control, epoch, &record, &mut recovered)?;

@@ -10,7 +10,7 @@ use super::limits::limited;
 use super::request::GroupPool;
 
 /// An account's name among all of them.
-type Key = (RegistrarId, AccountId);
+pub(crate) type Key = (RegistrarId, AccountId);
 
 /// Accounts in use, by run.
 #[derive(Debug, Default)]
@@ -93,16 +93,25 @@ impl AccountsInUse {
 
     /// From now on a run uses these. `planned_end`: milliseconds since 1970.
     pub(crate) fn take(&mut self, run: RunId, picked: &Picked, planned_end: u64) {
-        for key in &picked.keys {
+        self.hold(run, picked.keys.clone(), planned_end);
+    }
+
+    /// A run holds these, as an earlier coordinator stored it. `planned_end`: milliseconds since 1970.
+    pub(crate) fn hold(&mut self, run: RunId, accounts: Vec<Key>, planned_end: u64) {
+        for key in &accounts {
             self.used.insert(*key, run);
         }
-        self.runs.insert(
-            run,
-            Holding {
-                accounts: picked.keys.clone(),
-                planned_end,
-            },
-        );
+        let holding = Holding {
+            accounts,
+            planned_end,
+        };
+        self.runs.insert(run, holding);
+    }
+
+    /// What a run holds.
+    pub(crate) fn of(&self, run: RunId) -> Vec<Key> {
+        let held = self.runs.get(&run);
+        held.map_or_else(Vec::new, |holding| holding.accounts.clone())
     }
 
     /// A run has ended. A second call changes nothing.

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::api::{self, Balance, Checked, LedgerEntry, UpdateRun, Usage};
-use shared::id::{OrganizationId, RunId};
+use shared::id::{NodeId, OrganizationId, RunId};
 
 use super::{Handle, RequestError, random};
-use crate::actor::{Audit, Check, GrantCredits, ListNodes, StartRun, Started, Update as Change};
+use crate::actor::{
+    Audit, Check, Drain, GrantCredits, ListNodes, StartRun, Started, Update as Change,
+};
 use crate::core::audit::AuditReport;
 use crate::core::record::RunRecord;
 use crate::core::request::StartRequest;
@@ -140,6 +142,22 @@ impl Handle {
     pub(crate) async fn nodes(&self) -> Result<Vec<api::Node>, RequestError> {
         let nodes = self.actor.send(ListNodes).await;
         nodes.map_err(|_| RequestError::Gone)
+    }
+
+    /// Has a node take no new runs, or take them again; none where no such node is known.
+    pub(crate) async fn drain(
+        &self,
+        node: NodeId,
+        drain: bool,
+    ) -> Result<Option<api::Node>, RequestError> {
+        let answer = self.actor.send(Drain { node, drain }).await;
+        let answer = answer.map_err(|_| RequestError::Gone)?;
+        answer.await.map_err(|_| RequestError::Gone)?
+    }
+
+    /// False while the bus to the nodes is cut off. Never waits.
+    pub(crate) fn bus_is_connected(&self) -> bool {
+        self.bus_health.is_connected()
     }
 
     async fn stored_entry(

@@ -38,7 +38,8 @@ async fn healthz(request: HttpRequest) -> Result<HttpResponse, ApiError> {
 
 /// Whether it can do its work
 ///
-/// Storage takes writes, a node is online, the books balance. A 503 names what is not so.
+/// Storage takes writes, the bus is connected, a node is online, the books balance. A 503 names what
+/// is not so.
 #[utoipa::path(
     tag = "service",
     security(()),
@@ -60,6 +61,12 @@ async fn readyz(request: HttpRequest, service: Data<Service>) -> Result<HttpResp
         not(
             "storage",
             "the disk of the data directory is full: only ends of runs are stored".to_owned(),
+        );
+    }
+    if !service.handle().bus_is_connected() {
+        not(
+            "bus",
+            "the connection to the NATS server is down: runs go on as long as their nodes are heard, and nothing new is started".to_owned(),
         );
     }
     match service.handle().nodes().await {

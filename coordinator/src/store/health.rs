@@ -20,6 +20,8 @@ pub(crate) struct StorageHealth {
     pub(crate) pending_ends: usize,
     /// Time of the flushes since the start.
     pub(crate) flushes: FlushHistogram,
+    /// Time of the checkpoints of live runs since the start, the flush of their records included.
+    pub(crate) checkpoints: FlushHistogram,
     /// Commits that were refused, and records that were dropped, since the start.
     pub(crate) refused: Refused,
 }
@@ -51,6 +53,17 @@ pub(crate) struct FlushHistogram {
     pub(crate) sum_us: u64,
 }
 
+impl FlushHistogram {
+    fn add(&mut self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let place = FLUSH_BOUNDS_US.partition_point(|bound| *bound < took);
+        if let Some(count) = self.counts.get_mut(place) {
+            *count += 1;
+        }
+        self.sum_us = self.sum_us.saturating_add(took);
+    }
+}
+
 /// Upper bounds of the histogram's buckets, microseconds.
 pub(crate) const FLUSH_BOUNDS_US: [u64; 12] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_000_000,
@@ -71,6 +84,7 @@ pub(super) struct Gauges {
     pub(super) reopened: AtomicU64,
     repaired: Mutex<Option<String>>,
     flushes: Mutex<FlushHistogram>,
+    checkpoints: Mutex<FlushHistogram>,
 }
 
 impl Gauges {
@@ -81,13 +95,16 @@ impl Gauges {
 
     /// A flush took so long.
     pub(super) fn flushed(&self, took: Duration) {
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let mut flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = FLUSH_BOUNDS_US.partition_point(|bound| *bound < took);
-        if let Some(count) = flushes.counts.get_mut(place) {
-            *count += 1;
-        }
-        flushes.sum_us = flushes.sum_us.saturating_add(took);
+        flushes.add(took);
+    }
+
+    /// A checkpoint took so long, with the flush before it.
+    pub(super) fn checkpointed(&self, took: Duration) {
+        let checkpoints = self.checkpoints.lock();
+        checkpoints
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(took);
     }
 
     /// Something was repaired; the sentences of several are joined.
@@ -109,6 +126,8 @@ impl Gauges {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let repaired = self.repaired.lock().unwrap_or_else(PoisonError::into_inner);
         let flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
+        let checkpoints = self.checkpoints.lock();
+        let checkpoints = checkpoints.unwrap_or_else(PoisonError::into_inner);
         StorageHealth {
             free_octets: read(&self.free),
             full: self.full.load(Ordering::Relaxed),
@@ -116,6 +135,7 @@ impl Gauges {
             queue_depth: self.queued.load(Ordering::Relaxed),
             pending_ends: self.pending.load(Ordering::Relaxed),
             flushes: flushes.clone(),
+            checkpoints: checkpoints.clone(),
             refused: Refused {
                 conflicts: read(&self.conflicts),
                 commits_full: read(&self.commits_full),

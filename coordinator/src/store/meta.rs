@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use shared::id::RunId;
-use shared::wire::decode;
+use shared::wire::{ClusterId, decode};
 
+use super::checkpoint::{self, Checkpoints, RunCheckpoint};
 use super::commit::RunChange;
 use super::health::Gauges;
 use super::keys;
@@ -35,6 +36,7 @@ pub(crate) struct Meta {
 struct Inner {
     directory: PathBuf,
     path: PathBuf,
+    cluster: ClusterId,
     /// Held for the life of this value: the database itself may be closed and opened again.
     _lock: File,
     watermark: Watermark,
@@ -94,6 +96,7 @@ impl Meta {
             database,
             watermark,
             epoch,
+            cluster,
             deleted,
         } = started;
         space.look();
@@ -101,6 +104,7 @@ impl Meta {
             inner: Arc::new(Inner {
                 directory: directory.to_owned(),
                 path,
+                cluster,
                 _lock: lock,
                 watermark,
                 #[cfg(test)]
@@ -307,6 +311,35 @@ impl Meta {
         self.runs_path().join(run.to_string())
     }
 
+    /// Which database this is: made at its first start, and never changed.
+    pub(crate) fn cluster(&self) -> ClusterId {
+        self.inner.cluster
+    }
+
+    /// How far a run was when it was last written down; none where it never was.
+    pub(crate) fn checkpoint(&self, run: RunId) -> Result<Option<RunCheckpoint>, StoreError> {
+        checkpoint::read(&self.live_path(), run)
+    }
+
+    /// Removes the checkpoints of runs that do not need one.
+    pub(crate) fn tidy_checkpoints(&self, needed: impl Fn(RunId) -> bool) {
+        checkpoint::tidy(&self.live_path(), needed);
+    }
+
+    /// The files for a live run's checkpoints.
+    pub(super) fn checkpoints(&self, run: RunId) -> Result<Checkpoints, StoreError> {
+        Checkpoints::open(&self.live_path(), run)
+    }
+
+    /// A run has ended.
+    pub(super) fn remove_checkpoints(&self, run: RunId) {
+        checkpoint::remove(&self.live_path(), run);
+    }
+
+    fn live_path(&self) -> PathBuf {
+        self.inner.directory.join(LIVE)
+    }
+
     /// Where all runs' databases are.
     pub(super) fn runs_path(&self) -> PathBuf {
         self.inner.directory.join(RUNS)
@@ -327,6 +360,7 @@ struct Started {
     database: Database,
     watermark: Watermark,
     epoch: u64,
+    cluster: ClusterId,
     /// Directories of runs whose deletion a crash interrupted.
     deleted: Vec<PathBuf>,
 }
@@ -365,6 +399,17 @@ fn start(directory: &Path, path: &Path, gauges: &Gauges) -> Result<Started, Stor
     let epoch = epoch.map_or(1, |epoch| epoch.saturating_add(1));
     let inserted = database.db.insert(EPOCH, &epoch.to_be_bytes());
     inserted.map_err(&failed)?;
+    let cluster = database.db.get(CLUSTER).map_err(&failed)?;
+    let cluster = cluster.and_then(|octets| Some(u64::from_be_bytes(*octets.first_chunk()?)));
+    let cluster = match cluster {
+        Some(cluster) => cluster,
+        None => {
+            let made = new_cluster().map_err(sled::Error::Io).map_err(&failed)?;
+            let inserted = database.db.insert(CLUSTER, &made.to_be_bytes());
+            inserted.map_err(&failed)?;
+            made
+        }
+    };
     database.db.flush().map_err(&failed)?;
     let synced = database.log.sync_data().map_err(sled::Error::Io);
     synced.map_err(&failed)?;
@@ -372,8 +417,16 @@ fn start(directory: &Path, path: &Path, gauges: &Gauges) -> Result<Started, Stor
         database,
         watermark,
         epoch,
+        cluster: ClusterId(cluster),
         deleted,
     })
+}
+
+/// A random number that is not 0, which stands for none.
+fn new_cluster() -> std::io::Result<u64> {
+    let mut octets = [0; 8];
+    getrandom::fill(&mut octets).map_err(|error| std::io::Error::other(error.to_string()))?;
+    Ok(u64::from_be_bytes(octets).max(1))
 }
 
 /// For a repair: nothing is missing that was there.
@@ -470,7 +523,10 @@ pub(super) fn torn(what: &'static str) -> StoreError {
 /// Octets of a log in which a first start may have died before it wrote anything: two segments.
 const FIRST_START_MAX: u64 = 256 << 10;
 const EPOCH: &[u8] = b"epoch";
+const CLUSTER: &[u8] = b"cluster";
 const CONTROL: &str = "control";
 const RUNS: &str = "runs";
+/// Checkpoints of live runs.
+const LIVE: &str = "live";
 /// Databases that stay open for readers; the oldest run's that nobody uses is closed for a new one.
 const OPEN_RUNS_MAX: usize = 32;

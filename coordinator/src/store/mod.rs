@@ -6,6 +6,7 @@
 //! Values stay below 7 KiB, metrics are stored by columns (DESIGN 7, reference measurements of sled).
 
 mod block;
+mod checkpoint;
 mod commit;
 mod control;
 mod delete;

@@ -9,12 +9,15 @@
 //! | `reports` | endpoint u32 | an endpoint's end |
 //! | `traces` | endpoint u32 | its SIP messages |
 //! | `head` | `summary` | the whole run |
+//! | `head` | `accounts` | the SIP accounts it uses, by their ids |
 //!
 //! All numbers big-endian; every key is followed by the part's number (see `parts`).
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use shared::definition::Test;
+use shared::id::{AccountId, RegistrarId};
 use shared::wire::Frame;
 
 use super::{StoreError, block, database, open, parts};
@@ -31,12 +34,16 @@ pub(crate) struct RunStore {
     pub(super) groups: sled::Tree,
     pub(super) reports: sled::Tree,
     pub(super) traces: sled::Tree,
+    /// The log, for what sled's flush leaves to the system: its length and the disk's cache.
+    log: File,
 }
 
 /// Key of the frozen test.
 pub(super) const TEST: &[u8] = b"test";
 /// Key of the summary.
 pub(super) const SUMMARY: &[u8] = b"summary";
+/// Key of the accounts.
+pub(super) const ACCOUNTS: &[u8] = b"accounts";
 
 impl RunStore {
     /// Opens or makes the database of a run.
@@ -56,6 +63,10 @@ impl RunStore {
             groups: tree("groups")?,
             reports: tree("reports")?,
             traces: tree("traces")?,
+            log: File::open(path.join("db")).map_err(|source| StoreError::Directory {
+                path: path.to_owned(),
+                source,
+            })?,
             db,
         })
     }
@@ -67,6 +78,14 @@ impl RunStore {
             account.password.clear();
         }
         self.put(&self.head, TEST, "the test", &test)
+    }
+
+    /// Stores which SIP accounts the run uses.
+    pub(super) fn put_accounts(
+        &self,
+        accounts: &[(RegistrarId, AccountId)],
+    ) -> Result<(), StoreError> {
+        self.put(&self.head, ACCOUNTS, "its accounts", accounts)
     }
 
     /// Stores a record; it is on disk after the next flush.
@@ -115,7 +134,7 @@ impl RunStore {
         self.blocks.apply_batch(batch).map_err(database(&self.path))
     }
 
-    fn put<T: serde::Serialize>(
+    fn put<T: serde::Serialize + ?Sized>(
         &self,
         tree: &sled::Tree,
         key: &[u8],
@@ -130,6 +149,9 @@ impl RunStore {
     /// Returns once everything written is on disk.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(database(&self.path))?;
-        Ok(())
+        // sled asks the system to write the pages; a power cut wants the file's length as well, and
+        // nodes let go of what they were told is stored.
+        let synced = self.log.sync_data().map_err(sled::Error::Io);
+        synced.map_err(database(&self.path))
     }
 }

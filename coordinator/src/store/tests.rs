@@ -116,7 +116,9 @@ fn frame(second: u32) -> Record {
 fn write(meta: &Meta, last: RunStatus) -> Writer {
     let writer = writer(meta);
     let test = testing::pair_test(300, 300);
-    writer.push(Command::Create(RUN, Box::new(test))).unwrap();
+    writer
+        .push(Command::Create(RUN, Box::new(test), Vec::new()))
+        .unwrap();
     for before in [RunStatus::Pending, RunStatus::Running] {
         status(&writer, before);
     }

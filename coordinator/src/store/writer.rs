@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::definition::Test;
-use shared::id::{OrganizationId, RunId};
+use shared::id::{AccountId, OrganizationId, RegistrarId, RunId};
 
+use super::checkpoint::Checkpoints;
+use super::checkpoint::RunCheckpoint;
 use super::commit::Commit;
 use super::group::{Commits, Done};
 use super::health::Gauges;
@@ -24,10 +26,15 @@ use crate::failpoint::{self, failpoint};
 
 /// What the thread is asked to do.
 pub(crate) enum Command {
-    /// Make the run's database and store its frozen test.
-    Create(RunId, Box<Test>),
+    /// Make the run's database and store its frozen test and the SIP accounts it uses.
+    Create(RunId, Box<Test>, Vec<(RegistrarId, AccountId)>),
+    /// Go on with a run of an earlier coordinator.
+    Adopt(RunId),
     /// Store something measured.
     Record(RunId, Record),
+    /// Store how far a run is, with everything of it that came before; say so once all is on disk.
+    /// Where it fails, nothing is said but to `on_error`.
+    Checkpoint(RunId, Box<RunCheckpoint>, Written),
     /// Change control records; see `Control::commit`.
     Commit(Commit, Done),
     /// Delete runs of an organization; see `Control::delete_run`.
@@ -37,6 +44,9 @@ pub(crate) enum Command {
     /// The writer was dropped.
     Close,
 }
+
+/// Hears that a checkpoint is on disk.
+pub(crate) type Written = Box<dyn FnOnce() + Send>;
 
 /// Hears how a deletion went: for each run, in their order.
 pub(crate) type Deleted = Box<dyn FnOnce(Vec<Result<(), DeleteError>>) + Send>;
@@ -128,10 +138,26 @@ impl Drop for Writer {
 struct Live {
     /// None where storing has failed and was told.
     store: Option<Arc<RunStore>>,
+    /// Opened with the first one.
+    checkpoints: Option<Checkpoints>,
+    /// To be written with this group, and who hears of it.
+    next: Option<(Box<RunCheckpoint>, Vec<Written>)>,
     /// Something of it is not flushed.
     dirty: bool,
     /// There is no room for its records, and that was told.
     refusing: bool,
+}
+
+impl Live {
+    fn new(store: Option<Arc<RunStore>>) -> Self {
+        Self {
+            store,
+            checkpoints: None,
+            next: None,
+            dirty: false,
+            refusing: false,
+        }
+    }
 }
 
 struct Thread {
@@ -140,6 +166,8 @@ struct Thread {
     live: BTreeMap<RunId, Live>,
     /// Runs to flush with this group.
     must: BTreeSet<RunId>,
+    /// Checkpoints that are on disk and not told.
+    written: Vec<Written>,
     commits: Commits,
     room: Room,
 }
@@ -156,6 +184,7 @@ impl Thread {
             on_error,
             live: BTreeMap::new(),
             must: BTreeSet::new(),
+            written: Vec::new(),
             room,
         })
     }
@@ -188,7 +217,14 @@ impl Thread {
     /// False: the writer was dropped.
     fn take(&mut self, command: Command) -> bool {
         match command {
-            Command::Create(run, test) => self.create(run, &test),
+            Command::Create(run, test, accounts) => self.create(run, &test, &accounts),
+            Command::Adopt(run) => {
+                let store = self.told(run, self.meta.run(run));
+                self.live.insert(run, Live::new(store));
+            }
+            Command::Checkpoint(run, checkpoint, written) => {
+                self.checkpoint(run, checkpoint, written);
+            }
             Command::Record(run, record) => self.record(run, &record),
             Command::Commit(commit, done) => {
                 self.before(&commit);
@@ -212,7 +248,12 @@ impl Thread {
             self.flush_run(run);
         }
         for ended in self.commits.flush() {
-            self.live.remove(&ended.id);
+            if self.live.remove(&ended.id).is_some() {
+                self.meta.remove_checkpoints(ended.id);
+            }
+        }
+        for written in self.written.drain(..) {
+            written();
         }
     }
 
@@ -220,23 +261,66 @@ impl Thread {
     fn before(&mut self, commit: &Commit) {
         let runs: Vec<RunId> = commit.changed_runs().collect();
         for run in runs {
-            if self.live.get(&run).is_some_and(|live| live.dirty) {
+            let waits = |live: &Live| live.dirty || live.next.is_some();
+            if self.live.get(&run).is_some_and(waits) {
                 self.flush_run(run);
             }
         }
     }
 
     fn flush_run(&mut self, run: RunId) {
+        let began = Instant::now();
         self.with(run, |store| store.flush());
-        if let Some(live) = self.live.get_mut(&run) {
-            live.dirty = false;
+        let Some(live) = self.live.get_mut(&run) else {
+            return;
+        };
+        live.dirty = false;
+        let Some((checkpoint, heard)) = live.next.take() else {
+            return;
+        };
+        if live.store.is_none() {
+            return;
         }
+        failpoint(failpoint::BEFORE_CHECKPOINT);
+        if let Err(error) = self.write(run, &checkpoint) {
+            self.failed(run, error);
+            return;
+        }
+        failpoint(failpoint::AFTER_CHECKPOINT);
+        self.meta.gauges().checkpointed(began.elapsed());
+        self.written.extend(heard);
     }
 
-    fn create(&mut self, run: RunId, test: &Test) {
+    fn write(&mut self, run: RunId, checkpoint: &RunCheckpoint) -> Result<(), StoreError> {
+        let Some(live) = self.live.get_mut(&run) else {
+            return Ok(());
+        };
+        let files = match &mut live.checkpoints {
+            Some(files) => files,
+            none => none.insert(self.meta.checkpoints(run)?),
+        };
+        files.write(checkpoint)
+    }
+
+    fn checkpoint(&mut self, run: RunId, checkpoint: Box<RunCheckpoint>, written: Written) {
+        let Some(live) = self.live.get_mut(&run) else {
+            return;
+        };
+        // Without room, or after an error: the run ends by that, and nobody is told of anything.
+        if live.store.is_none() || !self.room.records {
+            return;
+        }
+        let mut heard = live.next.take().map_or_else(Vec::new, |(_, heard)| heard);
+        heard.push(written);
+        live.next = Some((checkpoint, heard));
+        self.must.insert(run);
+    }
+
+    fn create(&mut self, run: RunId, test: &Test, accounts: &[(RegistrarId, AccountId)]) {
         let store = if self.room.records {
             self.meta.create(run).and_then(|store| {
                 store.put_test(test)?;
+                store.put_accounts(accounts)?;
                 Ok(store)
             })
         } else {
@@ -244,14 +328,11 @@ impl Thread {
         };
         let store = self.told(run, store);
         self.must.insert(run);
-        self.live.insert(
-            run,
-            Live {
-                store,
-                dirty: true,
-                refusing: false,
-            },
-        );
+        let live = Live {
+            dirty: true,
+            ..Live::new(store)
+        };
+        self.live.insert(run, live);
     }
 
     fn record(&mut self, run: RunId, record: &Record) {
@@ -284,17 +365,23 @@ impl Thread {
         let Some(store) = &live.store else {
             return;
         };
-        let result = action(store);
+        if let Err(error) = action(store) {
+            self.failed(run, error);
+        }
+    }
+
+    fn failed(&mut self, run: RunId, error: StoreError) {
+        let Some(live) = self.live.get_mut(&run) else {
+            return;
+        };
+        live.store = None;
         let refusing = live.refusing;
-        if let Err(error) = result {
-            live.store = None;
-            // sled refuses everything after an error of the disk: readers open it anew.
-            self.meta.close(run);
-            if refusing {
-                tracing::error!(%run, %error, "storing failed again");
-            } else {
-                self.told::<()>(run, Err(error));
-            }
+        // sled refuses everything after an error of the disk: readers open it anew.
+        self.meta.close(run);
+        if refusing {
+            tracing::error!(%run, %error, "storing failed again");
+        } else {
+            self.told::<()>(run, Err(error));
         }
     }
 

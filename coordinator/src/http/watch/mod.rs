@@ -19,6 +19,8 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(live::watch_run)
         .service(nodes::list_nodes)
         .service(nodes::get_node)
+        .service(nodes::drain_node)
+        .service(nodes::undrain_node)
         .service(ledger::list_ledger)
         .service(ledger::list_organization_ledger)
         .service(audit::get_audit);

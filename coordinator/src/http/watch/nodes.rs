@@ -1,10 +1,12 @@
 //! The nodes as operators see them.
 
 use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse, get};
+use actix_web::{HttpRequest, HttpResponse, get, post};
 use shared::api::{Node, NodeState, Page, Role};
+use shared::id::NodeId;
 
 use crate::http::auth::Caller;
+use crate::http::body::Empty;
 use crate::http::page::{After, ListQuery, Query};
 use crate::http::problem::ApiError;
 use crate::http::state::Service;
@@ -80,6 +82,61 @@ pub(super) async fn get_node(
     let name = path.into_inner();
     let nodes = service.handle().nodes().await?;
     let node = nodes.into_iter().find(|node| node.name == name);
+    let node = node.ok_or_else(ApiError::not_found)?;
+    Ok(HttpResponse::Ok().json(node))
+}
+
+/// Drain a node
+///
+/// It takes no new runs from now on, also after a restart of the coordinator, until it is undrained.
+/// Runs that it carries go on. A node that is drained already is answered the same.
+#[utoipa::path(
+    tag = "nodes",
+    params(("node" = String, Path, description = "Its name.")),
+    responses((status = 200, description = "The node.", body = Node)),
+    extensions(("x-role" = json!("operator"))),
+)]
+#[post("/nodes/{node}/drain")]
+pub(super) async fn drain_node(
+    request: HttpRequest,
+    service: Data<Service>,
+    caller: Caller,
+    path: Path<String>,
+    _: Empty,
+) -> Result<HttpResponse, ApiError> {
+    set(&request, &service, &caller, path.into_inner(), true).await
+}
+
+/// Undrain a node
+///
+/// It takes new runs again. A node that is not drained is answered the same.
+#[utoipa::path(
+    tag = "nodes",
+    params(("node" = String, Path, description = "Its name.")),
+    responses((status = 200, description = "The node.", body = Node)),
+    extensions(("x-role" = json!("operator"))),
+)]
+#[post("/nodes/{node}/undrain")]
+pub(super) async fn undrain_node(
+    request: HttpRequest,
+    service: Data<Service>,
+    caller: Caller,
+    path: Path<String>,
+    _: Empty,
+) -> Result<HttpResponse, ApiError> {
+    set(&request, &service, &caller, path.into_inner(), false).await
+}
+
+async fn set(
+    request: &HttpRequest,
+    service: &Service,
+    caller: &Caller,
+    name: String,
+    drain: bool,
+) -> Result<HttpResponse, ApiError> {
+    caller.require_operator()?;
+    Query::of(request, &[])?;
+    let node = service.handle().drain(NodeId(name), drain).await?;
     let node = node.ok_or_else(ApiError::not_found)?;
     Ok(HttpResponse::Ok().json(node))
 }

@@ -127,7 +127,9 @@ fn a_runs_records_are_refused_once_told_and_its_summary_kept() {
     )
     .unwrap();
     let test = testing::pair_test(300, 300);
-    writer.push(Command::Create(RUN, Box::new(test))).unwrap();
+    writer
+        .push(Command::Create(RUN, Box::new(test), Vec::new()))
+        .unwrap();
     writer.push(Command::Record(RUN, frame(0))).unwrap();
     wait(&writer);
     disk.set(MB + MB / 4);
@@ -140,7 +142,9 @@ fn a_runs_records_are_refused_once_told_and_its_summary_kept() {
     // A run that begins now is told as well, and leaves nothing behind.
     let other = RunId(RUN.0 + 1);
     let test = testing::pair_test(1, 1);
-    writer.push(Command::Create(other, Box::new(test))).unwrap();
+    writer
+        .push(Command::Create(other, Box::new(test), Vec::new()))
+        .unwrap();
     wait(&writer);
     assert_eq!(told.lock().unwrap().len(), 2);
     assert!(!disk.meta.run_path(other).exists());
