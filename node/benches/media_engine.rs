@@ -191,6 +191,7 @@ fn start_call(
     for (end, (reservation, remote)) in ends.into_iter().zip(remotes).enumerate() {
         let id = call * 2 + end as u32;
         let spec = StartSpec {
+            permit: node::core::lease::Permit::always(),
             remote_rtp: remote.0,
             remote_rtcp: remote.1,
             remote_ssrc: Some(ssrc(id ^ 1)),

@@ -230,6 +230,7 @@ impl EndpointActor {
             remote_rtcp: start.remote_rtcp,
             remote_ssrc: start.remote_ssrc,
             egress: Arc::clone(&self.run.plan.egress),
+            permit: self.run.permit.borrow().clone(),
             stream: start.stream,
         };
         let started = self.run.media.start(id, reservation, spec);

@@ -13,11 +13,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use shared::definition::Target;
 use shared::id::GroupIndex;
 use shared::phase::{Outcome, Phase};
-use shared::wire::{EndpointReport, Report, Trace};
+use shared::wire::{EndpointReport, Report, Tell, Trace};
 
 use super::endpoint::{EndpointActor, Hear};
 use super::shard::{GroupOver, ShardActor};
 use super::shard_run::Run;
+use crate::core::desired::StopKind;
 use crate::core::endpoint::{Input as EndpointInput, Profile};
 use crate::core::group::{GroupCore, Input, Output, Pace, Pairing};
 
@@ -58,7 +59,7 @@ pub(super) enum GroupMessage {
     /// Time has passed.
     Tick,
     /// End everything.
-    Stop,
+    Stop(StopKind),
 }
 
 impl Message for GroupMessage {
@@ -184,12 +185,20 @@ impl GroupActor {
                         readiness: readiness.clone(),
                     });
                 }
+                if self.run.plan.has_caller_elsewhere(self.index, place) {
+                    self.run.tell(Tell::Callee {
+                        group: self.index,
+                        place,
+                        readiness,
+                    });
+                }
             }
             Output::NeverBegan { place } => {
                 let reason = "the run was stopped before it began";
                 self.report_without_endpoint(place, Outcome::CompletedWithWarnings, reason);
             }
             Output::Stop { place } => self.tell(place, EndpointInput::Stop),
+            Output::Fence { place } => self.tell(place, EndpointInput::Fence),
         }
     }
 
@@ -241,14 +250,22 @@ impl GroupActor {
         let failed = report.outcome.severity() > 0;
         let keeps = failed || self.run.plan.keeps_trace(report.endpoint.0);
         if let Some(trace) = trace.filter(|_| keeps) {
-            self.run.publish(&Report::Trace(trace));
+            self.run.item(Report::Trace(trace));
         }
         let reason = report.reason.clone();
-        self.run.publish(&Report::Endpoint(report));
+        self.run.item(Report::Endpoint(report));
+        self.caller_over(place);
+        self.drive(context, Input::Ended { place, reason });
+    }
+
+    /// The callee of this place, here or on another node, waits for nobody any more.
+    fn caller_over(&self, place: u32) {
         if let Some(callee) = &self.callee {
             callee.do_send(GroupMessage::CallerOver { place });
         }
-        self.drive(context, Input::Ended { place, reason });
+        if let Some(group) = self.run.plan.callee_elsewhere(self.index, place) {
+            self.run.tell(Tell::CallerOver { group, place });
+        }
     }
 
     fn died(&mut self, context: &mut Context<Self>, place: u32, panicked: bool) {
@@ -270,9 +287,7 @@ impl GroupActor {
         member.over = true;
         let reason = "internal error: the endpoint panicked; please report it with its trace";
         self.report_without_endpoint(place, Outcome::CallFailed, reason);
-        if let Some(callee) = &self.callee {
-            callee.do_send(GroupMessage::CallerOver { place });
-        }
+        self.caller_over(place);
         self.drive(
             context,
             Input::Ended {
@@ -304,7 +319,7 @@ impl GroupActor {
             unregistered: false,
             calls: Vec::new(),
         };
-        self.run.publish(&Report::Endpoint(Box::new(report)));
+        self.run.item(Report::Endpoint(Box::new(report)));
     }
 }
 
@@ -342,7 +357,8 @@ impl Handler<GroupMessage> for GroupActor {
                     self.deserted.insert(place);
                 }
             }
-            GroupMessage::Stop => self.drive(context, Input::Stop),
+            GroupMessage::Stop(StopKind::Whole) => self.drive(context, Input::Stop),
+            GroupMessage::Stop(StopKind::Fenced) => self.drive(context, Input::Fence),
         }
     }
 }

@@ -3,12 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::core::desired::Known;
 use crate::core::meter::Meter;
 
 /// One run on this node.
 pub(super) struct LiveRun {
-    pub(super) known: Known,
     pub(super) number: u16,
     pub(super) meter: Meter,
     /// Engine second in which the run's second 0 began; none before it did.
@@ -18,6 +16,8 @@ pub(super) struct LiveRun {
     pub(super) over_since: Option<Instant>,
     pub(super) last_media_second: Option<u64>,
     pub(super) endpoints: u32,
+    /// Nothing of it lives any more, and the core knows.
+    pub(super) over_told: bool,
     /// A stop came, perhaps before the shards knew of the run.
     pub(super) stopped: bool,
 }

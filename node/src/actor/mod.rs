@@ -7,8 +7,10 @@
 mod endpoint;
 mod engine_reports;
 mod group;
+mod listen;
 mod live_run;
 mod node;
+mod perform;
 mod plan;
 mod preparation;
 mod prepare;
@@ -16,6 +18,7 @@ mod process;
 mod shard;
 mod shard_run;
 mod start;
+mod state;
 mod timers;
 
 pub use start::{NodeConfig, NodeEnd, NodeHandle, StartError, start};

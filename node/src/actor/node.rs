@@ -1,34 +1,37 @@
-//! The node: compares what the coordinator wants with what runs here, starts and stops runs on its
-//! shards, closes each second and tells the coordinator.
+//! The node's actor: turns the bus, the clock and what runs here into inputs of [`NodeCore`], and
+//! closes each second of each run.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use rustc_hash::FxHashMap;
-use shared::bus::{Bus, COMMANDS_CAPACITY};
+use shared::bus::Bus;
 use shared::id::RunId;
-use shared::wire::{Desired, NodeStatus, Report, command_subject, decode};
-
+use shared::wire::{NodeStatus, Report};
 use tokio::sync::watch;
 
+use super::listen::{FromBus, listen};
 use super::live_run::LiveRun;
 use super::process::ProcessMeter;
-use super::shard::{Go, ShardActor, Stop};
-use super::shard_run::publish;
+use super::shard::ShardActor;
 use super::start::{NodeConfig, NodeEnd};
+use super::state::State;
 use crate::beats::Beat;
-use crate::core::desired::{Action, Known, decide};
-use crate::core::meter::SourceSecond;
+use crate::core::lease::LeaseGuard;
+use crate::core::meter::{ProcessSecond, SourceSecond};
+use crate::core::node::{Input, Moment, NodeCore, RunEvent};
 use crate::net::limits;
-use crate::net::media::{Engine, MediaReport};
+use crate::net::media::{Engine, MediaReport, time};
 
 /// Ends of all streams of a large run may come at one instant.
 pub(super) const MAILBOX: usize = 65_536;
-/// How often the node says that it lives.
-const STATUS_EVERY: Duration = Duration::from_secs(2);
-/// How often seconds are looked at for being complete.
-const METER_TICK: Duration = Duration::from_millis(50);
+/// How often the node looks at itself for the next renewal.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// How often seconds are looked at for being complete, and the core for being due.
+const TICK: Duration = Duration::from_millis(50);
+
 /// A shard's second.
 pub(super) struct ShardSecond {
     pub(super) run: RunId,
@@ -36,6 +39,16 @@ pub(super) struct ShardSecond {
 }
 
 impl Message for ShardSecond {
+    type Result = ();
+}
+
+/// Something of a run that the coordinator must store.
+pub(super) struct RunItem {
+    pub(super) run: RunId,
+    pub(super) report: Report,
+}
+
+impl Message for RunItem {
     type Result = ();
 }
 
@@ -58,9 +71,10 @@ impl Message for FromEngine {
     type Result = ();
 }
 
-struct FromCoordinator(Box<Desired>);
+/// What the node found out about itself: endpoints that its media engine carries.
+pub(super) struct Measured(pub(super) u32);
 
-impl Message for FromCoordinator {
+impl Message for Measured {
     type Result = ();
 }
 
@@ -84,167 +98,159 @@ pub(super) struct NodeActor {
     pub(super) bus: Arc<dyn Bus>,
     pub(super) engine: Engine,
     pub(super) shards: Vec<Addr<ShardActor>>,
+    pub(super) core: NodeCore,
+    pub(super) guard: Arc<LeaseGuard>,
+    pub(super) state: State,
+    /// Inputs that came while an output was performed.
+    pub(super) later: VecDeque<Input>,
+    /// The bus refused the last message.
+    pub(super) cut_off: bool,
     pub(super) runs: FxHashMap<RunId, LiveRun>,
-    /// Runs that ended here: a repeated command for one of them changes nothing.
-    ended: FxHashMap<RunId, Known>,
     pub(super) next_number: u16,
     process: ProcessMeter,
+    process_now: ProcessSecond,
     process_second: u64,
     /// The last second that each media thread closed.
     pub(super) heard: Vec<u64>,
     pub(super) clock_domain: String,
+    capacity_endpoints: u32,
     beat: Beat,
-    end: watch::Sender<Option<NodeEnd>>,
+    pub(super) end: watch::Sender<Option<NodeEnd>>,
 }
 
-/// Ended runs that are remembered.
-const ENDED_MAX: usize = 1_024;
+/// What a node's actor is made of.
+pub(super) struct Parts {
+    pub(super) config: NodeConfig,
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) engine: Engine,
+    pub(super) shards: Vec<Addr<ShardActor>>,
+    pub(super) core: NodeCore,
+    pub(super) guard: Arc<LeaseGuard>,
+    pub(super) state: State,
+    pub(super) beat: Beat,
+    pub(super) end: watch::Sender<Option<NodeEnd>>,
+}
+
+/// Both clocks now.
+fn now() -> Moment {
+    Moment {
+        boot_us: time::boottime_us(),
+        unix_us: i64::try_from(time::realtime_ns() / 1_000).unwrap_or(i64::MAX),
+    }
+}
 
 impl NodeActor {
-    pub(super) fn new(
-        config: NodeConfig,
-        bus: Arc<dyn Bus>,
-        engine: Engine,
-        shards: Vec<Addr<ShardActor>>,
-        beat: Beat,
-        end: watch::Sender<Option<NodeEnd>>,
-    ) -> Self {
-        let threads = engine.threads();
+    pub(super) fn new(parts: Parts) -> Self {
+        let threads = parts.engine.threads();
         let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let boot = unix.unwrap_or_default().as_nanos();
         Self {
             clock_domain: format!("{boot:x}.carillon.invalid"),
-            config,
-            bus,
-            engine,
-            shards,
+            config: parts.config,
+            bus: parts.bus,
+            engine: parts.engine,
+            shards: parts.shards,
+            core: parts.core,
+            guard: parts.guard,
+            state: parts.state,
+            later: VecDeque::new(),
+            cut_off: false,
             runs: FxHashMap::default(),
-            ended: FxHashMap::default(),
             next_number: 0,
             process: ProcessMeter::new(),
+            process_now: ProcessSecond::default(),
             process_second: 0,
             heard: vec![0; threads],
-            beat,
-            end,
+            capacity_endpoints: 0,
+            beat: parts.beat,
+            end: parts.end,
         }
     }
 
-    fn command(&mut self, context: &mut Context<Self>, desired: Desired) {
-        let known = self
-            .runs
-            .get(&desired.run)
-            .map(|run| run.known)
-            .or_else(|| self.ended.get(&desired.run).copied());
-        match decide(known, &desired) {
-            Action::Prepare => self.prepare(context, desired),
-            Action::Start => self.start_run(&desired),
-            Action::Stop => self.stop_run(&desired),
-            Action::SayEnded => self.say_ended(desired.run),
-            Action::Ignore(why) => tracing::debug!(run = %desired.run, why, "command ignored"),
-        }
-    }
-
-    fn start_run(&mut self, desired: &Desired) {
-        let Some(live) = self.runs.get_mut(&desired.run) else {
-            return;
-        };
-        live.known.update(desired);
-        // The run's seconds are the engine's, so that no second is cut in two.
-        let epoch = self.engine.epoch();
-        let base = epoch.elapsed().as_secs() + 1;
-        live.base = Some(base);
-        live.begin = epoch + Duration::from_secs(base);
-        let begin = live.begin;
-        for shard in &self.shards {
-            shard.do_send(Go {
-                run: desired.run,
-                begin,
-            });
-        }
-    }
-
-    fn stop_run(&mut self, desired: &Desired) {
-        if let Some(live) = self.runs.get_mut(&desired.run) {
-            live.known.update(desired);
-            live.stopped = true;
-        }
-        for shard in &self.shards {
-            shard.do_send(Stop { run: desired.run });
-        }
-    }
-
-    pub(super) fn say_ended(&self, run: RunId) {
-        let node = self.config.node.clone();
-        let cause = shared::wire::EndCause::Finished;
-        publish(
-            &*self.bus,
-            &self.config.node,
-            &Report::Ended { run, node, cause },
-        );
-    }
-
-    pub(super) fn forget(&mut self, run: RunId) {
-        if let Some(live) = self.runs.remove(&run) {
-            if self.ended.len() >= ENDED_MAX {
-                self.ended.clear();
+    /// Gives the core an input and performs what follows, until nothing follows.
+    pub(super) fn drive(&mut self, context: &mut Context<Self>, input: Input) {
+        let mut next = Some(input);
+        while let Some(input) = next {
+            self.core.handle(now(), input);
+            while let Some(output) = self.core.poll() {
+                self.perform(context, output);
             }
-            self.ended.insert(run, live.known.ended());
+            next = self.later.pop_front();
         }
     }
 
-    fn tick(&mut self) {
+    /// Something of a run for the core.
+    pub(super) fn of_run(&mut self, context: &mut Context<Self>, run: RunId, event: RunEvent) {
+        self.drive(context, Input::Run(run, event));
+    }
+
+    fn tick(&mut self, context: &mut Context<Self>) {
         self.beat.bump();
         let engine_second = self.engine.epoch().elapsed().as_secs();
         if engine_second > self.process_second {
             self.process_second = engine_second;
-            let figures = self.process.read();
+            self.process_now = self.process.read();
             for live in self.runs.values_mut() {
-                live.meter.process(figures);
+                live.meter.process(self.process_now);
             }
         }
+        self.close_seconds(context);
+        let due = self.core.next_deadline();
+        if due.is_some_and(|at| at <= time::boottime_us()) {
+            self.drive(context, Input::Tick);
+        }
+    }
+
+    fn close_seconds(&mut self, context: &mut Context<Self>) {
         let heard = self.heard.iter().copied().min().unwrap_or(0);
-        let mut over = Vec::new();
+        let mut events = Vec::new();
         for (run, live) in &mut self.runs {
+            if live.over_told {
+                continue;
+            }
             if live.base.is_some() {
                 live.meter.advance(live.begin.elapsed());
             }
             let complete = live.is_complete(heard);
             if complete {
                 live.meter.finish();
-                over.push(*run);
+                live.over_told = true;
             }
             while let Some(frame) = live.meter.poll() {
-                publish(
-                    &*self.bus,
-                    &self.config.node,
-                    &Report::Frame(Box::new(frame)),
-                );
+                events.push((*run, RunEvent::Item(Report::Frame(Box::new(frame)))));
+            }
+            if complete {
+                events.push((*run, RunEvent::Over));
             }
         }
-        for run in over {
-            self.forget(run);
-            self.say_ended(run);
+        for (run, event) in events {
+            self.of_run(context, run, event);
         }
     }
 
-    fn status(&self) {
-        let endpoints = self.runs.values().map(|live| live.endpoints).sum();
+    /// Looks at the node for the next renewal.
+    fn describe(&mut self) {
+        let live = self.runs.values().filter(|run| !run.over_told);
+        let endpoints = live.map(|live| live.endpoints).sum();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let free = self
             .engine
             .shard(0)
             .map_or(0, |media| media.free_ports(self.config.address));
-        let status = NodeStatus {
+        self.core.describe(NodeStatus {
             node: self.config.node.clone(),
             region: self.config.region.clone(),
+            labels: self.config.labels.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            condition: self.state.condition(),
             free_descriptors: limits::free_descriptors(),
             free_ports: u32::try_from(free).unwrap_or(u32::MAX),
             cores: u32::try_from(cores).unwrap_or(u32::MAX),
+            capacity_endpoints: self.capacity_endpoints,
             endpoints,
-            ..NodeStatus::default()
-        };
-        publish(&*self.bus, &self.config.node, &Report::Status(status));
+            cpu_cores: self.process_now.cpu_cores,
+            resident_bytes: self.process_now.resident_bytes,
+        });
     }
 }
 
@@ -252,28 +258,20 @@ impl Actor for NodeActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        let subject = command_subject(&self.config.node);
-        let mut commands = self.bus.subscribe(&subject, COMMANDS_CAPACITY);
-        let own = context.address();
-        actix_rt::spawn(async move {
-            while let Some(message) = commands.next().await {
-                match decode::<Desired>(&message.payload) {
-                    Ok(desired) => own.do_send(FromCoordinator(Box::new(desired))),
-                    Err(error) => tracing::error!(%error, "a command could not be read"),
-                }
-            }
-        });
-        self.status();
-        context.run_interval(STATUS_EVERY, |node, _| node.status());
-        context.run_interval(METER_TICK, |node, _| node.tick());
+        listen(&*self.bus, &self.config.node, &context.address());
+        self.process_now = self.process.read();
+        self.describe();
+        self.drive(context, Input::Tick);
+        context.run_interval(STATUS_EVERY, |node, _| node.describe());
+        context.run_interval(TICK, Self::tick);
     }
 }
 
-impl Handler<FromCoordinator> for NodeActor {
+impl Handler<FromBus> for NodeActor {
     type Result = ();
 
-    fn handle(&mut self, message: FromCoordinator, context: &mut Self::Context) {
-        self.command(context, *message.0);
+    fn handle(&mut self, FromBus(input): FromBus, context: &mut Self::Context) {
+        self.drive(context, input);
     }
 }
 
@@ -292,6 +290,14 @@ impl Handler<ShardSecond> for NodeActor {
         if let Some(live) = self.runs.get_mut(&run) {
             live.meter.add(*second);
         }
+    }
+}
+
+impl Handler<RunItem> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, RunItem { run, report }: RunItem, context: &mut Self::Context) {
+        self.of_run(context, run, RunEvent::Item(report));
     }
 }
 
@@ -317,11 +323,21 @@ impl Handler<ShardOver> for NodeActor {
     }
 }
 
+impl Handler<Measured> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, Measured(endpoints): Measured, context: &mut Self::Context) {
+        self.capacity_endpoints = endpoints;
+        self.describe();
+        self.drive(context, Input::Tick);
+    }
+}
+
 impl Handler<Drain> for NodeActor {
     type Result = ();
 
-    fn handle(&mut self, _: Drain, _: &mut Self::Context) {
-        self.end.send_replace(Some(NodeEnd::Drained));
+    fn handle(&mut self, _: Drain, context: &mut Self::Context) {
+        self.drive(context, Input::Drain);
     }
 }
 

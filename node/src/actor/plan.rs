@@ -10,6 +10,7 @@ use media::codec::{CodecId, EncodedClip};
 use media::stream::Playout;
 use shared::definition::{self, Codec, Group, Registrar, Target, Test};
 use shared::id::{GroupIndex, NodeId, RunId};
+use shared::wire::Share;
 use sip::digest::Credentials;
 use sip::ua::{HostPort, RegistrarConfig, TimerConfig, Transport, UaConfig};
 use smol_str::SmolStr;
@@ -29,6 +30,8 @@ pub(super) struct RunPlan {
     pub(super) number: u16,
     pub(super) node: NodeId,
     pub(super) test: Test,
+    /// What of it is on this node.
+    pub(super) shares: Vec<Share>,
     /// For each group: the local address of its SIP and RTP.
     pub(super) locals: Vec<IpAddr>,
     pub(super) clips: Vec<Clips>,
@@ -78,6 +81,35 @@ impl RunPlan {
             .filter_map(|(index, _)| u16::try_from(index).ok())
             .map(GroupIndex)
             .collect()
+    }
+
+    /// Whether this node has that place of the group.
+    fn holds(&self, group: GroupIndex, place: u32) -> bool {
+        self.shares.iter().any(|share| {
+            share.group == group
+                && place
+                    .checked_sub(share.first)
+                    .is_some_and(|at| at < share.count)
+        })
+    }
+
+    /// Whether the callee at this place is called by an endpoint on another node.
+    pub(super) fn has_caller_elsewhere(&self, callee: GroupIndex, place: u32) -> bool {
+        let callers = self.callers_of(callee);
+        let mut paired = callers
+            .iter()
+            .filter(|caller| place < self.group(**caller).count);
+        paired.any(|caller| !self.holds(*caller, place))
+    }
+
+    /// The group that the caller at this place calls, where its callee is on another node.
+    pub(super) fn callee_elsewhere(&self, caller: GroupIndex, place: u32) -> Option<GroupIndex> {
+        let Target::Group(callee) = self.group(caller).target else {
+            return None;
+        };
+        let callee = GroupIndex(callee);
+        let exists = place < self.group(callee).count;
+        (exists && !self.holds(callee, place)).then_some(callee)
     }
 
     /// What the group's endpoints share.

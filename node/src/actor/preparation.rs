@@ -6,17 +6,17 @@ use std::time::Instant;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use shared::id::RunId;
-use shared::wire::{Desired, Problem, Report};
+use shared::wire::{Desired, Problem};
 
 use super::live_run::LiveRun;
 use super::node::NodeActor;
 use super::plan::RunPlan;
 use super::prepare::{Prepared, prepare};
-use super::shard::{Prepare, Stop};
-use super::shard_run::publish;
-use crate::core::desired::Known;
+use super::shard::Prepare;
+use crate::core::desired::StopKind;
 use crate::core::layout::lay_out;
 use crate::core::meter::Meter;
+use crate::core::node::RunEvent;
 use crate::net::egress::Egress;
 
 impl NodeActor {
@@ -33,7 +33,6 @@ impl NodeActor {
             count,
         );
         let live = LiveRun {
-            known: Known::prepared(&desired),
             number,
             meter,
             base: None,
@@ -42,6 +41,7 @@ impl NodeActor {
             over_since: None,
             last_media_second: None,
             endpoints: desired.shares.iter().map(|share| share.count).sum(),
+            over_told: false,
             stopped: false,
         };
         self.runs.insert(desired.run, live);
@@ -74,12 +74,11 @@ impl NodeActor {
         let run = desired.run;
         if self.runs.get(&run).is_none_or(|live| live.stopped) {
             // The stop overtook the preparation: the shards never knew of the run.
-            self.forget(run);
-            self.say_ended(run);
+            self.not_begun(context, run);
             return;
         }
         if !prepared.problems.is_empty() {
-            self.answer_prepared(run, prepared.problems);
+            self.answer_prepared(context, run, prepared.problems);
             return;
         }
         let layout = lay_out(&desired.test, &desired.shares, self.shards.len());
@@ -92,6 +91,7 @@ impl NodeActor {
             clips: prepared.clips,
             clock_domain: self.clock_domain.clone(),
             seed: run.0,
+            shares: desired.shares,
             test: desired.test,
         });
         let asked: Vec<_> = self
@@ -119,30 +119,31 @@ impl NodeActor {
             }
             problems
         };
-        let done = answers.into_actor(self).map(move |mut problems, node, _| {
-            problems.sort_by(|a, b| (&a.code, &a.sentence).cmp(&(&b.code, &b.sentence)));
-            problems.dedup();
-            node.answer_prepared(run, problems);
-        });
+        let done = answers
+            .into_actor(self)
+            .map(move |mut problems, node, context| {
+                problems.sort_by(|a, b| (&a.code, &a.sentence).cmp(&(&b.code, &b.sentence)));
+                problems.dedup();
+                node.answer_prepared(context, run, problems);
+            });
         context.spawn(done);
     }
 
-    fn answer_prepared(&mut self, run: RunId, problems: Vec<Problem>) {
-        let node = self.config.node.clone();
+    fn answer_prepared(&mut self, context: &mut Context<Self>, run: RunId, problems: Vec<Problem>) {
         if !problems.is_empty() {
-            for shard in &self.shards {
-                shard.do_send(Stop { run });
+            self.stop_run(run, StopKind::Whole);
+            if let Some(live) = self.runs.get_mut(&run) {
+                live.over_told = true;
             }
-            self.forget(run);
         }
-        publish(
-            &*self.bus,
-            &self.config.node,
-            &Report::Prepared {
-                run,
-                node,
-                problems,
-            },
-        );
+        self.of_run(context, run, RunEvent::Prepared(problems));
+    }
+
+    /// A run of which nothing was ever here is over.
+    fn not_begun(&mut self, context: &mut Context<Self>, run: RunId) {
+        if let Some(live) = self.runs.get_mut(&run) {
+            live.over_told = true;
+        }
+        self.of_run(context, run, RunEvent::Over);
     }
 }

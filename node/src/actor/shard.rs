@@ -11,10 +11,9 @@ use actix::{
     WrapFuture,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
-use shared::bus::Bus;
 use shared::definition::Target;
 use shared::id::{GroupIndex, RunId};
-use shared::wire::Problem;
+use shared::wire::{Problem, Tell};
 use tokio::task::JoinHandle;
 
 use super::group::{GroupActor, GroupMessage};
@@ -23,8 +22,10 @@ use super::plan::{RunPlan, host_port, proxy_host_port};
 use super::shard_run::{Receivers, Run, ShardRun, Sheet};
 use super::timers::Timers;
 use crate::beats::Beat;
+use crate::core::desired::StopKind;
 use crate::core::endpoint::Input;
 use crate::core::layout::Part;
+use crate::core::lease::Permit;
 use crate::net::media::{ShardMedia, StreamId};
 use crate::net::sip::{Demux, Resolver, SipIo};
 
@@ -42,6 +43,8 @@ impl Message for Prepare {
 pub(super) struct Go {
     pub(super) run: RunId,
     pub(super) begin: Instant,
+    /// Of the lease under which it begins.
+    pub(super) permit: Permit,
 }
 
 impl Message for Go {
@@ -51,6 +54,7 @@ impl Message for Go {
 /// End everything of the run, or give up a prepared one.
 pub(super) struct Stop {
     pub(super) run: RunId,
+    pub(super) kind: StopKind,
 }
 
 impl Message for Stop {
@@ -64,6 +68,16 @@ pub(super) struct GroupOver {
 }
 
 impl Message for GroupOver {
+    type Result = ();
+}
+
+/// What endpoints on other nodes did.
+pub(super) struct Tells {
+    pub(super) run: RunId,
+    pub(super) tells: Arc<[Tell]>,
+}
+
+impl Message for Tells {
     type Result = ();
 }
 
@@ -97,12 +111,39 @@ struct Running {
     ports: Vec<SocketAddr>,
 }
 
+impl Running {
+    /// Brings to groups here what endpoints on other nodes did; a group knows its own places.
+    fn told(&self, tells: &[Tell]) {
+        for tell in tells {
+            match tell {
+                Tell::Callee {
+                    group,
+                    place,
+                    readiness,
+                } => {
+                    let callers = self.run.plan.callers_of(*group);
+                    for caller in callers.iter().filter_map(|index| self.groups.get(index)) {
+                        caller.do_send(GroupMessage::Callee {
+                            place: *place,
+                            readiness: readiness.clone(),
+                        });
+                    }
+                }
+                Tell::CallerOver { group, place } => {
+                    if let Some(callee) = self.groups.get(group) {
+                        callee.do_send(GroupMessage::CallerOver { place: *place });
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// One signalling thread.
 pub(super) struct ShardActor {
     index: usize,
     node: Addr<NodeActor>,
     media: ShardMedia,
-    bus: Arc<dyn Bus>,
     runs: FxHashMap<RunId, Running>,
     beat: Beat,
 }
@@ -115,18 +156,11 @@ const BEAT_EVERY: Duration = Duration::from_millis(200);
 const MAILBOX: usize = 65_536;
 
 impl ShardActor {
-    pub(super) fn new(
-        index: usize,
-        node: Addr<NodeActor>,
-        media: ShardMedia,
-        bus: Arc<dyn Bus>,
-        beat: Beat,
-    ) -> Self {
+    pub(super) fn new(index: usize, node: Addr<NodeActor>, media: ShardMedia, beat: Beat) -> Self {
         Self {
             index,
             node,
             media,
-            bus,
             runs: FxHashMap::default(),
             beat,
         }
@@ -143,7 +177,9 @@ impl ShardActor {
             begin: Cell::new(Instant::now()),
             io,
             media: self.media.clone(),
-            bus: Arc::clone(&self.bus),
+            node: self.node.clone(),
+            permit: RefCell::new(Permit::never()),
+            tells: RefCell::default(),
             demux: RefCell::new(Demux::default()),
             timers: RefCell::new(Timers::default()),
             sheet: RefCell::new(Sheet::default()),
@@ -208,7 +244,7 @@ impl ShardActor {
         self.end_if_over(id);
     }
 
-    fn stop(&mut self, id: RunId) {
+    fn stop(&mut self, id: RunId, kind: StopKind) {
         let Some(running) = self.runs.get_mut(&id) else {
             return;
         };
@@ -216,7 +252,7 @@ impl ShardActor {
             // A stop before the begin: nobody begins any more, and all say so.
             running.began = true;
             for group in running.groups.values() {
-                group.do_send(GroupMessage::Stop);
+                group.do_send(GroupMessage::Stop(kind));
             }
             self.end_if_over(id);
         } else {
@@ -241,6 +277,7 @@ impl ShardActor {
         for task in &running.tasks {
             task.abort();
         }
+        running.run.flush_tells();
         let last = running.run.close_second(u32::MAX);
         let last_second = last.second;
         for port in running.ports {
@@ -302,6 +339,7 @@ async fn keep_time(run: Run, node: Addr<NodeActor>) {
         tick.tick().await;
         let now = Instant::now();
         run.fire_timers(now);
+        run.flush_tells();
         let second = u32::try_from(run.elapsed(now).as_secs()).unwrap_or(u32::MAX);
         let open = run.sheet.borrow().second;
         if second > open {
@@ -389,9 +427,11 @@ impl Handler<Prepare> for ShardActor {
 impl Handler<Go> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, Go { run, begin }: Go, context: &mut Self::Context) {
+    fn handle(&mut self, go: Go, context: &mut Self::Context) {
+        let Go { run, begin, permit } = go;
         if let Some(running) = self.runs.get_mut(&run) {
             running.commanded = true;
+            running.run.permit(permit);
         }
         let wait = begin.saturating_duration_since(Instant::now());
         context.run_later(wait, move |shard, _| shard.go(run, begin));
@@ -401,8 +441,18 @@ impl Handler<Go> for ShardActor {
 impl Handler<Stop> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, Stop { run }: Stop, _: &mut Self::Context) {
-        self.stop(run);
+    fn handle(&mut self, Stop { run, kind }: Stop, _: &mut Self::Context) {
+        self.stop(run, kind);
+    }
+}
+
+impl Handler<Tells> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, Tells { run, tells }: Tells, _: &mut Self::Context) {
+        if let Some(running) = self.runs.get(&run) {
+            running.told(&tells);
+        }
     }
 }
 

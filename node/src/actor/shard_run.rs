@@ -9,17 +9,18 @@ use std::time::{Duration, Instant};
 
 use actix::Addr;
 use rustc_hash::{FxHashMap, FxHashSet};
-use shared::bus::Bus;
 use shared::id::EndpointIndex;
 use shared::metric::MetricId;
 use shared::phase::Phase;
-use shared::wire::{Report, encode, report_subject};
+use shared::wire::{Report, TELLS_MAX, Tell};
 use sip::wire::{Message, Method, ResponseWriter};
 
 use super::endpoint::{EndpointActor, Hear};
+use super::node::{NodeActor, RunItem};
 use super::plan::RunPlan;
 use super::timers::Timers;
 use crate::core::endpoint::Input;
+use crate::core::lease::Permit;
 use crate::core::meter::SourceSecond;
 use crate::net::media::{ShardMedia, StreamId};
 use crate::net::sip::{Arrival, Demux, Route, SipIo};
@@ -31,7 +32,11 @@ pub(super) struct ShardRun {
     pub(super) begin: Cell<Instant>,
     pub(super) io: SipIo,
     pub(super) media: ShardMedia,
-    pub(super) bus: Arc<dyn Bus>,
+    pub(super) node: Addr<NodeActor>,
+    /// Given with the run's begin; until then nothing may be sent.
+    pub(super) permit: RefCell<Permit>,
+    /// For endpoints on other nodes, not yet handed on.
+    pub(super) tells: RefCell<Vec<Tell>>,
     pub(super) demux: RefCell<Demux>,
     pub(super) timers: RefCell<Timers>,
     pub(super) sheet: RefCell<Sheet>,
@@ -125,9 +130,33 @@ impl ShardRun {
         StreamId(run | shard | u64::from(endpoint.0) << 16 | u64::from(call & 0xffff))
     }
 
-    /// Publishes to the coordinator; what the bus refuses is counted and told in the log.
-    pub(super) fn publish(&self, report: &Report) {
-        publish(&*self.bus, &self.plan.node, report);
+    /// Gives the node something that the coordinator must store. One path for all threads, so that
+    /// the node can number it.
+    pub(super) fn item(&self, report: Report) {
+        let run = self.plan.run;
+        // A few messages in an endpoint's life: bounded by the run's size.
+        self.node.do_send(RunItem { run, report });
+    }
+
+    /// Tells endpoints on other nodes; goes out with the next [`Self::flush_tells`].
+    pub(super) fn tell(&self, tell: Tell) {
+        self.tells.borrow_mut().push(tell);
+    }
+
+    /// Hands on what endpoints on other nodes must know.
+    pub(super) fn flush_tells(&self) {
+        let mut tells = std::mem::take(&mut *self.tells.borrow_mut());
+        while !tells.is_empty() {
+            let rest = tells.split_off(tells.len().min(TELLS_MAX));
+            self.item(Report::Tells(tells));
+            tells = rest;
+        }
+    }
+
+    /// The run begins: it may send while this permit allows it.
+    pub(super) fn permit(&self, permit: Permit) {
+        self.io.permit(permit.clone());
+        *self.permit.borrow_mut() = permit;
     }
 
     /// Closes the open second and begins `next`. Endpoints that are over had their last row.
@@ -267,19 +296,6 @@ impl ShardRun {
         if let Err(failure) = self.io.send(local, u32::MAX, &to, &answer) {
             tracing::debug!(%from, code, ?failure, "a request for nobody went unanswered");
         }
-    }
-}
-
-/// Publishes to the coordinator; a refused report is an error that the coordinator cannot see.
-pub(super) fn publish(bus: &dyn Bus, node: &shared::id::NodeId, report: &Report) {
-    match encode(report) {
-        Ok(payload) => {
-            let published = bus.publish(&report_subject(node), payload);
-            if published.refused > 0 {
-                tracing::error!(%node, "the coordinator's queue is full: a report was lost");
-            }
-        }
-        Err(error) => tracing::error!(%node, %error, "a report could not be encoded"),
     }
 }
 

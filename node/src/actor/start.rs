@@ -2,21 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Arbiter, AsyncContext};
 use shared::bus::Bus;
 use shared::id::NodeId;
+use shared::wire::LifeId;
 use tokio::sync::watch;
 
-use super::node::{Drain, FromEngine, MAILBOX, NodeActor, Shutdown};
+use super::node::{Drain, FromEngine, MAILBOX, NodeActor, Parts, Shutdown};
 use super::shard::ShardActor;
+use super::state::{State, StateError};
 use crate::beats::{Beat, Beats};
+use crate::core::lease::LeaseGuard;
+use crate::core::node::{NodeCore, NodeCoreConfig};
 use crate::net::limits;
+use crate::net::media::time::boottime_us;
 use crate::net::media::{Engine, EngineConfig, EngineError};
 
 /// How a node is set up.
@@ -78,6 +84,9 @@ pub enum StartError {
     /// A media thread could not be made.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The state folder is another process' or cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The thread that carries media reports could not be made.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -133,6 +142,19 @@ impl NodeHandle {
 /// Threads that one node may have of each kind: stream ids have room for no more.
 const THREADS_MAX: usize = 256;
 
+/// A name for this process life that no other has.
+fn new_life() -> LifeId {
+    // Random keys of the standard library's hasher: others in each process.
+    LifeId(RandomState::new().build_hasher().finish())
+}
+
+/// The instant that stands for the boot clock's 0, or the earliest that there is.
+fn origin() -> Instant {
+    let now = Instant::now();
+    let boot = Duration::from_micros(boottime_us());
+    now.checked_sub(boot).unwrap_or(now)
+}
+
 /// Starts a node in this process. Must be called inside an actix system.
 ///
 /// Errors: see [`StartError`].
@@ -140,6 +162,15 @@ pub fn start(config: NodeConfig, bus: Arc<dyn Bus>) -> Result<NodeHandle, StartE
     if let Err(errno) = limits::raise_descriptor_limit() {
         tracing::warn!(%errno, "the limit of file descriptors could not be raised");
     }
+    let state = State::open(config.state_dir.as_deref())?;
+    let guard = Arc::new(LeaseGuard::default());
+    let core_config = NodeCoreConfig {
+        life: new_life(),
+        fence: state.fence(),
+        drain_wait: config.drain_wait,
+        outbox: state.limits(),
+    };
+    let core = NodeCore::new(core_config, Arc::clone(&guard), origin());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = config.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
     let engine_config = EngineConfig {
@@ -168,14 +199,24 @@ pub fn start(config: NodeConfig, bus: Arc<dyn Bus>) -> Result<NodeHandle, StartE
             .zip(medias)
             .enumerate()
             .map(|(index, (arbiter, media))| {
-                let (own, bus) = (own.clone(), Arc::clone(&bus));
+                let own = own.clone();
                 let beat = beats.shards.get(index).cloned().unwrap_or_default();
                 ShardActor::start_in_arbiter(&arbiter.handle(), move |_| {
-                    ShardActor::new(index, own, media, bus, beat)
+                    ShardActor::new(index, own, media, beat)
                 })
             })
             .collect();
-        NodeActor::new(config, bus, engine, shards, beats.node.clone(), tell_end)
+        NodeActor::new(Parts {
+            config,
+            bus,
+            engine,
+            shards,
+            core,
+            guard,
+            state,
+            beat: beats.node.clone(),
+            end: tell_end,
+        })
     });
     let target = address.clone();
     std::thread::Builder::new()

@@ -1,157 +1,179 @@
-//! Desired state against what runs: commands are idempotent by (run, epoch), an older epoch or
-//! sequence is refused, a repeat changes nothing (DESIGN 9).
+//! One run on this node: what is wanted of it against how far it is.
+//!
+//! Orders are whole, idempotent and ordered by (epoch, sequence): an older one is ignored, a repeat
+//! changes nothing, and a stop is for ever. What ended a run first stays its cause.
+//! Source: DESIGN 9; `shared::wire::cluster`.
 
-use shared::wire::{Desired, DesiredState};
+use shared::wire::{DesiredState, EndCause, HeldState, Order};
 
-/// What this node knows of a run.
+/// Where a message or order stands: the coordinator's epoch, then its count within it.
+pub type Place = (u64, u64);
+
+/// How a run is to be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
-    epoch: u64,
-    sequence: u64,
-    state: State,
+pub enum StopKind {
+    /// BYE, CANCEL, un-REGISTER.
+    Whole,
+    /// The lease is gone: BYE and CANCEL, spread over a few seconds, and no other request.
+    Fenced,
 }
 
+/// What follows from an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Prepared,
-    Running,
-    Stopping,
-    Ended,
-}
-
-/// What to do about a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Check, load, bind, then answer.
-    Prepare,
+pub enum Step {
+    /// Nothing.
+    Nothing,
     /// Let it run.
     Start,
     /// End it.
-    Stop,
-    /// It ended here before: say so again.
-    SayEnded,
-    /// Nothing, for this reason.
-    Ignore(&'static str),
+    Stop(StopKind),
+    /// Nothing of it is left, for this reason.
+    Ended(EndCause),
 }
 
-impl Known {
-    /// A run that is being prepared by this command.
+/// What an order was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ordered {
+    /// For a run of another epoch, or older than one that was obeyed.
+    Outdated,
+    /// Obeyed before.
+    Repeated,
+    /// New; this follows.
+    New(Step),
+}
+
+/// One run's way from being prepared to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunCore {
+    run_epoch: u64,
+    prepared_at: Place,
+    order: Place,
+    state: HeldState,
+    /// Why it is being ended; none where nobody asked for it.
+    cause: Option<EndCause>,
+    fenced: bool,
+    /// The order to run came before the preparation was done.
+    runs_when_ready: bool,
+}
+
+impl RunCore {
+    /// A run that is being prepared: by an order at `order`, which came in the message at `message`.
     #[must_use]
-    pub fn prepared(desired: &Desired) -> Self {
+    pub fn preparing(run_epoch: u64, order: Place, message: Place) -> Self {
         Self {
-            epoch: desired.epoch,
-            sequence: desired.sequence,
-            state: State::Prepared,
+            run_epoch,
+            prepared_at: message,
+            order,
+            state: HeldState::Preparing,
+            cause: None,
+            fenced: false,
+            runs_when_ready: false,
         }
     }
 
-    /// Takes over what a command that was obeyed says.
-    pub fn update(&mut self, desired: &Desired) {
-        self.epoch = desired.epoch;
-        self.sequence = desired.sequence;
-        self.state = match desired.state {
-            DesiredState::Prepared => State::Prepared,
-            DesiredState::Running => State::Running,
-            DesiredState::Stopped => State::Stopping,
-        };
+    /// The epoch under which it was accepted.
+    #[must_use]
+    pub fn run_epoch(&self) -> u64 {
+        self.run_epoch
     }
 
-    /// The same run after its end.
+    /// The newest order that was obeyed.
     #[must_use]
-    pub fn ended(self) -> Self {
-        Self {
-            state: State::Ended,
-            ..self
+    pub fn newest_order(&self) -> Place {
+        self.order
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn state(&self) -> HeldState {
+        self.state
+    }
+
+    /// True once nothing of it is left.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self.state, HeldState::Ended(_))
+    }
+
+    /// True once its shards exist, so that they can be told something.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        !matches!(self.state, HeldState::Preparing | HeldState::Ended(_))
+    }
+
+    /// True where a message at `place` was made after the one that had this run prepared: only such
+    /// a one can say that the run is not wanted.
+    #[must_use]
+    pub fn is_known_at(&self, place: Place) -> bool {
+        self.prepared_at < place
+    }
+
+    /// Takes an order of the coordinator with this epoch.
+    pub fn order(&mut self, epoch: u64, order: &Order) -> Ordered {
+        let place = (epoch, order.sequence);
+        if order.run_epoch != self.run_epoch || place < self.order {
+            return Ordered::Outdated;
+        }
+        let new = place > self.order;
+        self.order = place;
+        let step = match (order.state, self.state) {
+            (DesiredState::Running, HeldState::Preparing) => {
+                self.runs_when_ready = true;
+                Step::Nothing
+            }
+            (DesiredState::Running, HeldState::Prepared) => self.start(),
+            (DesiredState::Stopped, _) => self.stop(EndCause::Ordered, StopKind::Whole),
+            (DesiredState::Running | DesiredState::Prepared, _) => Step::Nothing,
+        };
+        match step {
+            Step::Nothing if !new => Ordered::Repeated,
+            step => Ordered::New(step),
         }
     }
-}
 
-/// Decides about one command.
-#[must_use]
-pub fn decide(known: Option<Known>, desired: &Desired) -> Action {
-    let Some(known) = known else {
-        return match desired.state {
-            DesiredState::Prepared => Action::Prepare,
-            DesiredState::Running => Action::Ignore("the run was never prepared here"),
-            DesiredState::Stopped => Action::SayEnded,
-        };
-    };
-    if (desired.epoch, desired.sequence) < (known.epoch, known.sequence) {
-        return Action::Ignore("an older epoch or sequence");
+    /// The preparation is done, and it can run.
+    pub fn prepared(&mut self) -> Step {
+        if self.state != HeldState::Preparing {
+            return Step::Nothing;
+        }
+        self.state = HeldState::Prepared;
+        match self.runs_when_ready {
+            true => self.start(),
+            false => Step::Nothing,
+        }
     }
-    match (known.state, desired.state) {
-        (State::Prepared, DesiredState::Running) => Action::Start,
-        (State::Prepared | State::Running, DesiredState::Stopped) => Action::Stop,
-        (State::Ended, DesiredState::Running | DesiredState::Stopped) => Action::SayEnded,
-        (State::Prepared, DesiredState::Prepared)
-        | (State::Running, DesiredState::Prepared | DesiredState::Running)
-        | (State::Stopping, _)
-        | (State::Ended, DesiredState::Prepared) => Action::Ignore("nothing changes"),
+
+    /// Ends it. A fenced stop also takes over one that is under way.
+    pub fn stop(&mut self, cause: EndCause, kind: StopKind) -> Step {
+        match self.state {
+            HeldState::Ended(_) => return Step::Nothing,
+            HeldState::Stopping if kind == StopKind::Whole || self.fenced => return Step::Nothing,
+            HeldState::Stopping
+            | HeldState::Preparing
+            | HeldState::Prepared
+            | HeldState::Running => {}
+        }
+        self.state = HeldState::Stopping;
+        self.cause = self.cause.or(Some(cause));
+        self.fenced = kind == StopKind::Fenced;
+        Step::Stop(kind)
+    }
+
+    /// Nothing of it lives any more.
+    pub fn over(&mut self) -> Step {
+        if self.is_ended() {
+            return Step::Nothing;
+        }
+        let cause = self.cause.unwrap_or(EndCause::Finished);
+        self.state = HeldState::Ended(cause);
+        Step::Ended(cause)
+    }
+
+    fn start(&mut self) -> Step {
+        self.state = HeldState::Running;
+        Step::Start
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use shared::definition::Test;
-    use shared::id::RunId;
-    use shared::units::Millis;
-
-    fn desired(epoch: u64, sequence: u64, state: DesiredState) -> Desired {
-        let test = Test {
-            name: "t".into(),
-            duration: Millis(1),
-            buildup: Millis(0),
-            registrars: vec![],
-            groups: vec![],
-            thresholds: vec![],
-            allow_targets: vec![],
-            trace_sample: 0,
-            on_node_loss: shared::definition::OnNodeLoss::Fail,
-            publish_endpoints: false,
-        };
-        Desired {
-            run: RunId(1),
-            epoch,
-            sequence,
-            state,
-            test,
-            shares: vec![],
-        }
-    }
-
-    #[test]
-    fn a_run_goes_forward_and_repeats_change_nothing() {
-        let prepare = desired(1, 1, DesiredState::Prepared);
-        let run = desired(1, 2, DesiredState::Running);
-        let stop = desired(1, 3, DesiredState::Stopped);
-        assert_eq!(decide(None, &prepare), Action::Prepare);
-        let mut known = Known::prepared(&prepare);
-        assert_eq!(
-            decide(Some(known), &prepare),
-            Action::Ignore("nothing changes")
-        );
-        assert_eq!(decide(Some(known), &run), Action::Start);
-        known.update(&run);
-        assert_eq!(decide(Some(known), &run), Action::Ignore("nothing changes"));
-        assert_eq!(
-            decide(Some(known), &prepare),
-            Action::Ignore("an older epoch or sequence")
-        );
-        assert_eq!(decide(Some(known), &stop), Action::Stop);
-        known.update(&stop);
-        assert_eq!(decide(Some(known.ended()), &stop), Action::SayEnded);
-    }
-
-    #[test]
-    fn an_older_epoch_and_a_run_that_was_never_prepared_are_refused() {
-        let known = Known::prepared(&desired(5, 1, DesiredState::Prepared));
-        let old = desired(4, 9, DesiredState::Stopped);
-        assert_eq!(
-            decide(Some(known), &old),
-            Action::Ignore("an older epoch or sequence")
-        );
-        let run = desired(1, 1, DesiredState::Running);
-        assert!(matches!(decide(None, &run), Action::Ignore(_)));
-    }
-}
+mod tests;

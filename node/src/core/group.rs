@@ -75,6 +75,9 @@ pub enum Input {
     },
     /// The run is being stopped: nobody begins or dials any more.
     Stop,
+    /// The lease is gone: as a stop, but spread over [`FENCED_SPREAD`] at the most, and each ends its
+    /// calls only.
+    Fence,
 }
 
 /// What the shell does next.
@@ -120,6 +123,11 @@ pub enum Output {
         /// Place in the group.
         place: u32,
     },
+    /// Ask the endpoint to end its call, and to send no request of another kind.
+    Fence {
+        /// Place in the group.
+        place: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +152,16 @@ pub struct GroupCore {
     members: FxHashMap<u32, Member>,
     due: BinaryHeap<Reverse<(Duration, u32)>>,
     stopping: bool,
+    buildup: Duration,
+    /// Who is fenced when, soonest first; none where the lease was never lost.
+    fences: Option<VecDeque<(Duration, u32)>>,
     outputs: VecDeque<Output>,
 }
+
+/// A fenced stop is spread over the group's buildup, so that the far end meets no burst that the
+/// test did not plan, but over no more than this: the node is silent when its grace is over
+/// (`LEASE_GRACE`), BYEs and their answers included.
+pub const FENCED_SPREAD: Duration = Duration::from_secs(2);
 
 impl GroupCore {
     /// A group with these places. `has_callers`: another group of ours calls it.
@@ -165,6 +181,8 @@ impl GroupCore {
                 .map(|place| Reverse((pace.begins_at(*place), *place)))
                 .collect(),
             stopping: false,
+            buildup: pace.buildup,
+            fences: None,
             outputs: VecDeque::new(),
         }
     }
@@ -178,10 +196,12 @@ impl GroupCore {
             Input::CalleeReady { place, uri } => self.callee(elapsed, place, Ok(uri)),
             Input::CalleeFailed { place, reason } => self.callee(elapsed, place, Err(reason)),
             Input::Stop => self.stop(),
+            Input::Fence => self.fence(elapsed),
         }
         // Whatever came: who is due begins now. Under load one input follows the other, and a tick
         // that each of them put off would never come.
         self.begin_due(elapsed);
+        self.fence_due(elapsed);
     }
 
     /// The next thing to do.
@@ -192,6 +212,9 @@ impl GroupCore {
     /// When [`Input::Tick`] is wanted next, counted from the run's begin.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
+        if let Some(fences) = &self.fences {
+            return fences.front().map(|(at, _)| *at);
+        }
         if self.stopping {
             return None;
         }
@@ -299,25 +322,60 @@ impl GroupCore {
         if self.stopping {
             return;
         }
+        for place in self.begin_nobody() {
+            self.outputs.push_back(Output::Stop { place });
+        }
+    }
+
+    /// As a stop, or over one that is under way.
+    fn fence(&mut self, elapsed: Duration) {
+        if self.fences.is_some() {
+            return;
+        }
+        let places = self.begin_nobody();
+        let spread = self.buildup.min(FENCED_SPREAD);
+        let count = u32::try_from(places.len()).unwrap_or(u32::MAX).max(1);
+        let at = |position: usize| {
+            let position = u32::try_from(position).unwrap_or(u32::MAX);
+            elapsed + spread * position / count
+        };
+        let fences = places.into_iter().enumerate();
+        self.fences = Some(fences.map(|(n, place)| (at(n), place)).collect());
+    }
+
+    fn fence_due(&mut self, elapsed: Duration) {
+        while let Some((at, place)) = self.fences.as_ref().and_then(|due| due.front().copied()) {
+            if at > elapsed {
+                return;
+            }
+            if let Some(due) = self.fences.as_mut() {
+                due.pop_front();
+            }
+            self.outputs.push_back(Output::Fence { place });
+        }
+    }
+
+    /// Nobody begins or dials any more; who never began is over. The places of those who live.
+    fn begin_nobody(&mut self) -> Vec<u32> {
         self.stopping = true;
         self.due.clear();
         let mut places: Vec<u32> = self.members.keys().copied().collect();
         places.sort_unstable();
-        for place in places {
-            let Some(member) = self.members.get_mut(&place) else {
-                continue;
+        places.retain(|place| {
+            let Some(member) = self.members.get_mut(place) else {
+                return false;
             };
             match member.state {
                 State::Waiting => {
                     member.state = State::Over;
-                    self.outputs.push_back(Output::NeverBegan { place });
+                    self.outputs.push_back(Output::NeverBegan { place: *place });
+                    false
                 }
-                State::Begun | State::Ready | State::Dialed => {
-                    self.outputs.push_back(Output::Stop { place });
-                }
-                State::Over => {}
+                State::Begun | State::Ready | State::Dialed => true,
+                State::Over => false,
             }
-        }
+        });
+        places
     }
 }
 

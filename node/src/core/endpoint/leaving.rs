@@ -66,6 +66,22 @@ impl EndpointCore {
         }
     }
 
+    /// As a stop, or over one that is under way, but the registration stays as it is: it expires by
+    /// itself, and an un-REGISTER would be a request that the lease does not cover any more.
+    pub(super) fn fence(&mut self, now: Instant) {
+        if self.fenced {
+            return;
+        }
+        self.fenced = true;
+        let reason = "the node lost its lease and ended everything";
+        self.conclude(Outcome::CompletedWithWarnings, reason.to_owned());
+        match self.script {
+            Script::Unregistering => self.over(),
+            Script::Leaving if self.call.is_none() => self.over(),
+            _ => self.stop(now),
+        }
+    }
+
     /// Ends the call if there is one, then the registration, then itself.
     pub(super) fn leave(&mut self, now: Instant) {
         match self.script {
@@ -85,7 +101,7 @@ impl EndpointCore {
             return;
         }
         let bound = self.registered || self.registration_pending();
-        if bound || self.may_stand {
+        if (bound || self.may_stand) && !self.fenced {
             self.script = Script::Unregistering;
             // A registrar that fell silent gets one last chance, not another Timer F.
             let patience = if bound {

@@ -77,6 +77,8 @@ pub struct EndpointCore {
     patience_until: Option<Instant>,
     /// The run is being stopped, and the stop should be done by this time.
     stop_by: Option<Instant>,
+    /// The lease is gone: no request leaves but what ends a call.
+    fenced: bool,
     begun_registering: bool,
     outputs: VecDeque<Output>,
 }
@@ -122,6 +124,7 @@ impl EndpointCore {
             hang_up_at: None,
             patience_until: None,
             stop_by: None,
+            fenced: false,
             begun_registering: false,
             outputs: VecDeque::new(),
         }
@@ -188,6 +191,7 @@ impl EndpointCore {
             Input::MediaEnded { call, summary } => self.media_ended(now, call, &summary),
             Input::Timeout => self.timeout(now),
             Input::Stop => self.stop(now),
+            Input::Fence => self.fence(now),
         }
         self.flush_counts();
         if self.script == Script::Over {

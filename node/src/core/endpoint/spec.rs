@@ -191,6 +191,8 @@ pub enum Input {
     Timeout,
     /// The run is being stopped: end what is live, un-register.
     Stop,
+    /// The lease is gone: end the call and send nothing else.
+    Fence,
 }
 
 /// What an endpoint wants done.

@@ -7,6 +7,7 @@ use media::rtp::{Class, classify};
 use media::stream::Stream;
 use nix::errno::Errno;
 
+use crate::core::lease::Permit;
 use crate::net::egress::{Egress, EgressKind, Refused};
 use crate::net::media::report::StreamId;
 use crate::net::media::reserve::Sockets;
@@ -32,6 +33,7 @@ pub(super) struct Leg {
     /// Signalled, or seen at a shared socket.
     pub remote_ssrc: Option<u32>,
     pub egress: Arc<Egress>,
+    permit: Permit,
     /// False while the destination is outside the allow-list.
     pub may_send: bool,
     /// The test wants packets sent: slots that are skipped count.
@@ -134,6 +136,7 @@ impl Leg {
             own_ssrc: spec.stream.ssrc,
             remote_ssrc: spec.remote_ssrc,
             egress: spec.egress,
+            permit: spec.permit,
             may_send: true,
             sends: spec.stream.send && has_clip,
             has_clip,
@@ -153,10 +156,17 @@ impl Leg {
         }
     }
 
-    /// Writes the report that is due, if one is; returns its length.
+    /// Whether anything may leave now: the destination is allowed, and the lease lasts.
+    pub(super) fn speaks(&self, tools: &Tools) -> bool {
+        self.may_send && self.permit.allows(tools.boot_us())
+    }
+
+    /// Writes the report that is due, if one is; returns its length. Only while it [`speaks`].
+    ///
+    /// [`speaks`]: Self::speaks
     pub(super) fn write_rtcp(&mut self, tools: &Tools, buffer: &mut [u8]) -> Option<usize> {
         let now = tools.now();
-        if !self.may_send || self.stream.rtcp_deadline()? > now {
+        if self.stream.rtcp_deadline()? > now {
             return None;
         }
         self.stream.write_rtcp(now, tools.ntp(tools.now_ns), buffer)

@@ -7,6 +7,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use media::stream::StreamConfig;
 use shared::definition::SocketMode;
 
+use crate::core::lease::Permit;
 use crate::net::egress::{Egress, EgressKind, Refused};
 use crate::net::media::report::StreamId;
 use crate::net::media::reserve::{Binder, OwnSockets, Reservation, ReserveError, Sockets};
@@ -30,6 +31,8 @@ pub struct StartSpec {
     pub remote_ssrc: Option<u32>,
     /// The run's allow-list, asked at start and at every redirect.
     pub egress: Arc<Egress>,
+    /// The lease under which the run began: without it the stream is mute, RTP and RTCP.
+    pub permit: Permit,
     /// Everything that is not about sockets.
     pub stream: StreamConfig,
 }

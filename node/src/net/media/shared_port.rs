@@ -192,6 +192,20 @@ impl SharedPort {
         let mut from = 0;
         let mut retried = None;
         while from < self.out.len() {
+            // The thread may have stood still since the batch was written: what its lease does not
+            // cover any more stays here.
+            tools.look_at_boot_clock();
+            let mute = |waiting: &Waiting| {
+                let entry = entries.get(waiting.key);
+                entry.is_some_and(|entry| !entry.leg.speaks(tools))
+            };
+            if self
+                .waiting
+                .get(from..)
+                .is_some_and(|rest| rest.iter().any(mute))
+            {
+                break;
+            }
             let sent = self.out.send(self.sockets.rtp.as_fd(), from);
             tools.look_at_clock();
             match sent {

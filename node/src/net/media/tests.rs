@@ -73,6 +73,7 @@ impl Rig {
         signalled: Option<u32>,
     ) -> StartSpec {
         StartSpec {
+            permit: crate::core::lease::Permit::always(),
             remote_rtp: remote.0,
             remote_rtcp: remote.1,
             remote_ssrc: signalled,

@@ -16,6 +16,13 @@ pub fn realtime_ns() -> u64 {
     clock_ns(ClockId::CLOCK_REALTIME)
 }
 
+/// `CLOCK_BOOTTIME` in microseconds: as the monotonic clock, and it goes on while the machine is
+/// suspended. Leases are measured by it.
+#[must_use]
+pub fn boottime_us() -> u64 {
+    clock_ns(ClockId::CLOCK_BOOTTIME) / 1_000
+}
+
 /// CPU time of the calling thread in nanoseconds.
 #[must_use]
 pub fn thread_cpu_ns() -> u64 {

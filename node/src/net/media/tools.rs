@@ -24,6 +24,8 @@ pub(super) struct Tools {
     pub clock: Clock,
     /// The monotonic time as of the last [`Self::look_at_clock`].
     pub now_ns: u64,
+    /// What the boot clock has over the monotonic one: the time that the machine was suspended.
+    suspended_us: u64,
     pub receive: ReceiveBatch,
     pub tally: Tally,
     reports: Sender<MediaReport>,
@@ -58,6 +60,7 @@ impl Tools {
             epoch,
             clock: Clock::new(real_ns, mono_ns),
             now_ns,
+            suspended_us: time::boottime_us().saturating_sub(now_ns / 1_000),
             receive: ReceiveBatch::new(),
             tally: Tally::default(),
             reports,
@@ -67,6 +70,17 @@ impl Tools {
 
     pub(super) fn look_at_clock(&mut self) {
         self.now_ns = time::monotonic_ns();
+    }
+
+    /// Once in every tick, before anything is sent: while the machine was suspended the lease went on.
+    pub(super) fn look_at_boot_clock(&mut self) {
+        self.now_ns = time::monotonic_ns();
+        self.suspended_us = time::boottime_us().saturating_sub(self.now_ns / 1_000);
+    }
+
+    /// The boot clock as of the last look at the clock.
+    pub(super) fn boot_us(&self) -> u64 {
+        self.now_ns / 1_000 + self.suspended_us
     }
 
     pub(super) fn sample_wall_clock(&mut self) {

@@ -87,6 +87,7 @@ impl Worker {
     }
 
     fn one_tick(&mut self, due_ns: u64) {
+        self.tools.look_at_boot_clock();
         if self.tick.is_multiple_of(SAMPLE_EVERY_MS) {
             self.tools.sample_wall_clock();
         }
@@ -146,6 +147,9 @@ impl Worker {
             }
             return;
         }
+        if !leg.speaks(tools) {
+            return;
+        }
         let buffer = self.buffer.as_mut_slice();
         let report = leg.write_rtcp(tools, buffer);
         match sockets {
@@ -153,9 +157,7 @@ impl Worker {
                 if let Some(report) = report.and_then(|length| buffer.get(..length)) {
                     own::send_rtcp(leg, own, tools, report);
                 }
-                if leg.may_send {
-                    own::send(leg, own, tools, due_ns, buffer);
-                }
+                own::send(leg, own, tools, due_ns, buffer);
             }
             Sockets::Shared { port, mux, .. } => {
                 let Some(shared) = self.ports.get_mut(*port) else {
@@ -164,9 +166,7 @@ impl Worker {
                 if let Some(report) = report.and_then(|length| buffer.get(..length)) {
                     shared.send_rtcp(leg, *mux, tools, report);
                 }
-                if leg.may_send {
-                    shared.send(key, due_ns, &mut self.entries, tools);
-                }
+                shared.send(key, due_ns, &mut self.entries, tools);
             }
         }
     }
@@ -318,7 +318,7 @@ impl Worker {
         let tools = &mut self.tools;
         let buffer = self.buffer.as_mut_slice();
         let (now, wall) = (tools.now(), tools.ntp(tools.now_ns));
-        let length = match leg.may_send {
+        let length = match leg.speaks(tools) {
             true => leg.stream.write_bye(now, wall, buffer),
             false => None,
         };

@@ -2,6 +2,7 @@
 //! addresses. Decides nothing about a call.
 
 mod demux;
+mod gate;
 mod resolve;
 mod sys;
 mod tcp;
@@ -20,6 +21,8 @@ use tokio::sync::mpsc;
 pub use demux::{Demux, Route, branch_prefix, contact_user};
 pub use resolve::Resolver;
 
+use self::gate::Gate;
+use crate::core::lease::Permit;
 use crate::net::egress::{Egress, EgressKind};
 
 /// Something that came in from the network.
@@ -54,6 +57,8 @@ pub struct SipSocketCounts {
     pub rejected: u64,
     /// Messages dropped because a queue was full or the kernel would not take them.
     pub refused: u64,
+    /// Requests that the lease did not cover.
+    pub fenced: u64,
     /// Datagrams dropped by the kernel's receive buffers.
     pub kernel_drops: u64,
 }
@@ -81,6 +86,7 @@ pub struct SipIo {
     arrivals: mpsc::Sender<Arrival>,
     resolver: Resolver,
     egress: Arc<Egress>,
+    gate: Gate,
 }
 
 /// Why a SIP socket could not be had.
@@ -120,9 +126,15 @@ impl SipIo {
                 arrivals,
                 resolver,
                 egress,
+                gate: Gate::default(),
             },
             queue,
         )
+    }
+
+    /// What may leave from now on; nothing but what ends calls before this.
+    pub fn permit(&self, permit: Permit) {
+        self.gate.open(permit);
     }
 
     /// The names that are known.
@@ -207,6 +219,9 @@ impl SipIo {
     /// Sends one message from the port `local`. A name that is not known yet is looked up in the
     /// background and the message follows; what goes wrong then comes as [`Arrival::Unreachable`].
     ///
+    /// A request that the lease does not cover does not leave and is counted: its endpoint is being
+    /// ended, and needs no answer to it.
+    ///
     /// Errors: see [`SendFailure`].
     pub fn send(
         &self,
@@ -247,6 +262,9 @@ impl SipIo {
         transport: Transport,
         bytes: &Bytes,
     ) -> Result<std::io::Result<()>, SendFailure> {
+        if !self.passes(bytes) {
+            return Ok(Ok(()));
+        }
         let inner = self.inner.borrow();
         let Some(port) = inner.ports.iter().find(|port| port.udp.local() == local) else {
             return Err(SendFailure::Refused(format!(
@@ -340,6 +358,16 @@ impl SipIo {
 
     fn count_refused(&self) {
         self.inner.borrow_mut().counts.refused += 1;
+    }
+
+    /// Whether the lease covers this message; asked right before the socket, also for what waited in
+    /// a queue.
+    fn passes(&self, bytes: &[u8]) -> bool {
+        let passes = self.gate.passes(bytes);
+        if !passes {
+            self.inner.borrow_mut().counts.fenced += 1;
+        }
+        passes
     }
 
     fn may_send(&self, to: SocketAddr) -> bool {

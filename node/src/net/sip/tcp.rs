@@ -175,7 +175,7 @@ impl Connections {
             reader.lost(key, &mine, end);
         });
         let write = actix_rt::spawn(async move {
-            if let Some(error) = write_all(writing, queue).await {
+            if let Some(error) = writer.write_all(writing, queue).await {
                 writer.lost(key, &same, Some(error));
             }
         });
@@ -238,6 +238,24 @@ impl Connections {
         }
     }
 
+    /// Writes what is queued. The lease may have gone while a message waited, for the connection or
+    /// behind others.
+    async fn write_all(
+        &self,
+        mut writing: OwnedWriteHalf,
+        mut queue: mpsc::Receiver<Bytes>,
+    ) -> Option<String> {
+        while let Some(bytes) = queue.recv().await {
+            if !self.io.passes(&bytes) {
+                continue;
+            }
+            if let Err(error) = writing.write_all(&bytes).await {
+                return Some(error.to_string());
+            }
+        }
+        None
+    }
+
     /// Reader and writer both tell of one broken connection: the second, and one that was replaced
     /// meanwhile, must not take the new connection down.
     fn lost(&self, key: Key, mine: &Mine, error: Option<String>) {
@@ -259,16 +277,4 @@ impl Connections {
             });
         }
     }
-}
-
-async fn write_all(
-    mut writing: OwnedWriteHalf,
-    mut queue: mpsc::Receiver<Bytes>,
-) -> Option<String> {
-    while let Some(bytes) = queue.recv().await {
-        if let Err(error) = writing.write_all(&bytes).await {
-            return Some(error.to_string());
-        }
-    }
-    None
 }
