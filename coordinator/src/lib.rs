@@ -11,6 +11,7 @@ mod handle;
 mod http;
 mod live;
 mod objects;
+mod outward;
 mod plane;
 mod result;
 mod store;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use shared::metric::{Better, CATALOGUE, Kind, MetricId};
+use shared::metric::{Better, CATALOGUE, Kind, Metric, MetricId};
 use shared::phase::Phase;
 use shared::result::{
     FailureRow, GeneratorHealth, Part, SecondValues, SeriesSecond, ThresholdResult, Verdict,
@@ -26,13 +26,25 @@ pub(crate) struct AggregateSecond {
     generator: Option<GeneratorFigures>,
 }
 
+/// A gauge or events in one second.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct GaugeSecond {
-    avg: f64,
-    p50: f64,
+pub(crate) struct GaugeSecond {
+    pub(crate) avg: f64,
+    pub(crate) p50: f64,
     /// p95, or p5 where high is good.
-    tail: f64,
-    worst: f64,
+    pub(crate) tail: f64,
+    /// p99, or p1 where high is good.
+    pub(crate) far: f64,
+    pub(crate) worst: f64,
+}
+
+/// One metric of a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Figure {
+    /// Of a counter.
+    Sum(f64),
+    /// Of a gauge or of events.
+    Gauge(GaugeSecond),
 }
 
 /// The generator in one second.
@@ -62,31 +74,26 @@ impl AggregateSecond {
                 sums.push((id, sketch.sum()));
                 continue;
             }
-            let tail = if metric.better == Better::Higher {
-                0.05
+            let [tail, far, worst] = if metric.better == Better::Higher {
+                [0.05, 0.01, 0.0]
             } else {
-                0.95
+                [0.95, 0.99, 1.0]
             };
-            let worst = if metric.better == Better::Higher {
-                0.0
-            } else {
-                1.0
-            };
-            if let (Some(avg), Some(p50), Some(tail), Some(worst)) = (
+            if let (Some(avg), Some(p50), Some(tail), Some(far), Some(worst)) = (
                 sketch.mean(),
                 sketch.quantile(0.5),
                 sketch.quantile(tail),
+                sketch.quantile(far),
                 sketch.quantile(worst),
             ) {
-                gauges.push((
-                    id,
-                    GaugeSecond {
-                        avg,
-                        p50,
-                        tail,
-                        worst,
-                    },
-                ));
+                let gauge = GaugeSecond {
+                    avg,
+                    p50,
+                    tail,
+                    far,
+                    worst,
+                };
+                gauges.push((id, gauge));
             }
         }
         Self {
@@ -107,8 +114,24 @@ impl AggregateSecond {
         self.generator
     }
 
-    /// As results show it: `mos.avg`, `mos.p50`, `mos.p5`, `mos.worst` for gauges and events (p95
-    /// instead of p5 where low is good); the sum under the plain key for counters; endpoints in each
+    /// Endpoints in each phase at its end, in the order of [`Phase::ALL`].
+    pub(crate) fn phases(&self) -> [u32; 8] {
+        self.phases
+    }
+
+    /// What was measured, by metric of the catalogue.
+    pub(crate) fn figures(&self) -> impl Iterator<Item = (&'static Metric, Figure)> {
+        let gauges = self.gauges.iter();
+        let gauges = gauges.map(|(id, gauge)| (*id, Figure::Gauge(*gauge)));
+        let sums = self.sums.iter().map(|(id, sum)| (*id, Figure::Sum(*sum)));
+        gauges.chain(sums).filter_map(|(id, figure)| {
+            let metric = CATALOGUE.get(usize::from(id.0))?;
+            Some((metric, figure))
+        })
+    }
+
+    /// As results show it: `mos.avg`, `mos.p50`, `mos.p5`, `mos.p1`, `mos.worst` for gauges and events (p95
+    /// and p99 where low is good); the sum under the plain key for counters; endpoints in each
     /// phase as `phase.incall`; the generator as `generator.*`.
     pub(crate) fn series(&self) -> SeriesSecond {
         let mut values: SecondValues = BTreeMap::new();
@@ -116,15 +139,16 @@ impl AggregateSecond {
             let Some(metric) = CATALOGUE.get(usize::from(id.0)) else {
                 continue;
             };
-            let tail = if metric.better == Better::Higher {
-                "p5"
+            let (tail, far) = if metric.better == Better::Higher {
+                ("p5", "p1")
             } else {
-                "p95"
+                ("p95", "p99")
             };
             for (name, value) in [
                 ("avg", gauge.avg),
                 ("p50", gauge.p50),
                 (tail, gauge.tail),
+                (far, gauge.far),
                 ("worst", gauge.worst),
             ] {
                 values.insert(format!("{}.{name}", metric.key), value);

@@ -124,7 +124,7 @@ A test that names no threshold at all is judged by `registration_success >= 100%
 const SERIES: &str = "
 ## The whole run's seconds
 
-In `seconds` of a result each gauge and event has four keys: `mos.avg`, `mos.p50`, `mos.p5` (`.p95` where low is good)
+In `seconds` of a result each gauge and event has five keys: `mos.avg`, `mos.p50`, `mos.p5`, `mos.p1` (`.p95`, `.p99` where low is good)
 and `mos.worst`; each counter its sum under its plain key. Beside them stand:
 
 | key | meaning |

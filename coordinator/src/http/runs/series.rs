@@ -20,7 +20,7 @@ const SECONDS_MAX: u32 = 3_600;
 /// Seconds of a page where `limit` is not given.
 const SECONDS_DEFAULT: u32 = 600;
 /// What an aggregate's second has of each gauge.
-const STATISTICS: [&str; 5] = ["avg", "p50", "p5", "p95", "worst"];
+const STATISTICS: [&str; 7] = ["avg", "p50", "p5", "p1", "p95", "p99", "worst"];
 /// What an aggregate's second has beside metrics.
 const BESIDE: [&str; 2] = ["phase", "generator"];
 
@@ -85,7 +85,7 @@ pub(super) async fn get_endpoint_metrics(
 
 /// Get figures of a run
 ///
-/// Of the whole run or of a group, a row a second. Gauges and events as `mos.avg`, `mos.p50`, `mos.p5` (p95 where low is good) and `mos.worst`;
+/// Of the whole run or of a group, a row a second. Gauges and events as `mos.avg`, `mos.p50`, `mos.p5`, `mos.p1` (p95 and p99 where low is good) and `mos.worst`;
 /// counters as their sum; endpoints in each phase as `phase.incall`; of the whole run also the
 /// generator as `generator.cpu_cores`.
 #[utoipa::path(
