@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use shared::units::Millis;
 
 use crate::client::args::{
-    AccountsCommand, LoginArguments, ProjectsCommand, RunsArguments, StartArguments, StopArguments,
-    TestsArguments, WatchArguments,
+    AccountsCommand, LoginArguments, NodesArguments, ProjectsCommand, RunsArguments,
+    StartArguments, StopArguments, TestsArguments, WatchArguments,
 };
 use crate::lab_options::{FaultOption, parse_fault, parse_percent};
 
@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Lab(LabArguments),
     /// The service: HTTP API, storage, and by default a node, all in this process.
     Coordinator(CoordinatorArguments),
+    /// A worker of a cluster: joins a coordinator over NATS and makes the calls.
+    Node(NodeServiceArguments),
     /// Log in to a coordinator: checks an API key and keeps it for the commands below.
     Login(LoginArguments),
     /// The projects that the key sees.
@@ -57,6 +59,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AccountsCommand,
     },
+    /// The nodes of the cluster.
+    Nodes(NodesArguments),
+    /// Write the manual pages into a folder.
+    #[command(hide = true)]
+    Man {
+        /// Made where it does not exist.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// Flags win over the environment, the environment over the file, the file over the defaults.
@@ -77,9 +88,54 @@ pub(crate) struct CoordinatorArguments {
     /// Serve plain HTTP also on addresses that are not loopback.
     #[arg(long)]
     pub(crate) allow_plain_public: bool,
+    /// The cluster's NATS server [default: none, no cluster].
+    #[arg(long, value_name = "URL")]
+    pub(crate) nats: Option<String>,
     /// Any key of the configuration: `--set http.workers=4` (may be repeated).
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+/// Flags win over the environment, the environment over the file, the file over the defaults.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = NODE_EXIT_CODES)]
+pub(crate) struct NodeServiceArguments {
+    /// The configuration; config/node.toml holds every key at its default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Its name, unique in the cluster [default: the host's].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The region that tests may ask for.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) region: Option<String>,
+    /// What people say about it, such as `rack=b7` (may be repeated).
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) label: Vec<String>,
+    /// The cluster's NATS server [default: nats://127.0.0.1:4222].
+    #[arg(long, value_name = "URL")]
+    pub(crate) nats: Option<String>,
+    /// Where it keeps what must outlive its process [default: carillon-node].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<String>,
+    /// Any key of the configuration: `--set node.threads=2` (may be repeated).
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    #[command(subcommand)]
+    pub(crate) command: Option<NodeCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// End the calls that a node left open when it was killed; its next start does it too.
+    Reap {
+        /// The node's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Its state folder, instead of the configuration's.
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -255,6 +311,9 @@ pub(crate) fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
 
 const EXIT_CODES: &str = "Exit codes: 0 passed · 1 the run failed or could not start · 2 bad arguments or test file · \
 98 the generator was saturated, so the result is not valid · 99 a threshold was crossed · 130 interrupted";
+
+const NODE_EXIT_CODES: &str = "Exit codes: 0 drained, nothing is left here · 1 it could not start or go on, or another process took its \
+name · 2 bad arguments or configuration · 130 left at once, at a second signal";
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ mod interrupt;
 mod junit;
 mod lab;
 mod lab_options;
+mod man;
 mod run;
 mod screen;
 mod service;
@@ -42,8 +43,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let screen = Screen::default();
     let ended = match &arguments.command {
-        // Its log is configured.
-        Command::Coordinator(coordinator) => service::run(coordinator),
+        // Their logs are configured.
+        Command::Coordinator(coordinator) => service::coordinator(coordinator),
+        Command::Node(node) => service::node(node),
         command => {
             log_above(&screen);
             at_the_terminal(command, &screen)
@@ -64,6 +66,7 @@ fn at_the_terminal(command: &Command, screen: &Screen) -> anyhow::Result<Exit> {
         Command::Run(run) => run::run(run, screen.clone()),
         Command::Check(check) => Ok(check::run(check)),
         Command::Lab(lab) => lab::run(lab),
+        Command::Man { folder } => man::write(folder),
         asking => client::run(asking, screen),
     }
 }

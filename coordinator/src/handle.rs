@@ -262,6 +262,15 @@ impl Handle {
         matches!(tokio::time::timeout(deadline, ended).await, Ok(Some(())))
     }
 
+    /// Goes once through the actor and the storage thread: that both move.
+    ///
+    /// Errors: one of them is gone. Where one stands still, this does not return.
+    pub async fn beat(&self) -> Result<(), RequestError> {
+        let gone = |_| RequestError::Gone;
+        let answered = self.actor.send(Finished).await.map_err(gone)?;
+        answered.await.map_err(|_| RequestError::Gone)
+    }
+
     /// Watches a run of this coordinator: first how it stands now, then each change.
     #[allow(
         clippy::unused_async,

@@ -165,3 +165,35 @@ pub(crate) enum AccountsCommand {
         project: ProjectArgument,
     },
 }
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct NodesArguments {
+    #[command(flatten)]
+    pub(crate) list: NodesListArguments,
+    #[command(subcommand)]
+    pub(crate) command: Option<NodesCommand>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct NodesListArguments {
+    /// As JSON, with every field.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodesCommand {
+    /// Every node that was seen (also without `list`).
+    List(NodesListArguments),
+    /// Let a node end its runs and take no new ones.
+    Drain {
+        /// Its name.
+        node: String,
+    },
+    /// Let a drained node take runs again.
+    Undrain {
+        /// Its name.
+        node: String,
+    },
+}

@@ -12,6 +12,7 @@ mod error;
 mod find;
 mod live;
 mod login;
+mod nodes;
 mod projects;
 mod result;
 mod runs;
@@ -38,6 +39,7 @@ pub(crate) fn run(command: &Command, screen: &Screen) -> anyhow::Result<Exit> {
         Command::Stop(arguments) => with_api(|api| runs::stop(api, arguments)),
         Command::Watch(arguments) => with_api(|api| watch::watch(api, arguments, screen)),
         Command::Accounts { command } => with_api(|api| accounts::run(api, command, screen)),
+        Command::Nodes(arguments) => with_api(|api| nodes::run(api, arguments)),
         other => bail!("{other:?} asks no coordinator"),
     }
 }

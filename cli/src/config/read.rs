@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use coordinator::TlsFiles;
 use shared::definition::nearest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Config;
-use super::keys;
 use super::rule::Raw;
+use super::{KEY_VARIABLE, Settings, keys};
 
 /// A value from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +28,7 @@ pub(crate) struct BadConfig {
 }
 
 impl BadConfig {
-    fn add(&mut self, mistake: String) {
+    pub(super) fn add(&mut self, mistake: String) {
         if self.mistakes.len() < MISTAKES_MAX {
             self.mistakes.push(mistake);
         }
@@ -52,12 +50,12 @@ impl fmt::Display for BadConfig {
 /// flags.
 ///
 /// Errors: everything that is wrong in any of them.
-pub(crate) fn load(
+pub(crate) fn load<S: Settings>(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
     flags: &[Flag],
-) -> Result<Config, BadConfig> {
-    let mut config = Config::default();
+) -> Result<S, BadConfig> {
+    let mut config = S::default();
     let mut bad = BadConfig::default();
     if let Some(path) = file {
         match std::fs::read_to_string(path) {
@@ -67,7 +65,7 @@ pub(crate) fn load(
     }
     from_environment(&mut config, environment, &mut bad);
     from_flags(&mut config, flags, &mut bad);
-    settle(&mut config, &mut bad);
+    config.settle(&mut bad);
     if bad.mistakes.is_empty() {
         Ok(config)
     } else {
@@ -75,12 +73,18 @@ pub(crate) fn load(
     }
 }
 
+/// The environment of this process. What is no text is no variable of ours.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// `CARILLON_` + section + `_` + key in capitals.
 pub(super) fn variable(path: &str) -> String {
     format!("{PREFIX}{}", path.replace('.', "_").to_ascii_uppercase())
 }
 
-pub(super) fn from_file(config: &mut Config, path: &Path, text: &str, bad: &mut BadConfig) {
+pub(super) fn from_file<S: Settings>(config: &mut S, path: &Path, text: &str, bad: &mut BadConfig) {
     let (document, syntax) = DeTable::parse_recoverable(text);
     let mut found: Vec<(usize, String)> = Vec::new();
     for error in &syntax {
@@ -166,13 +170,13 @@ fn position(text: &str, at: usize) -> (usize, usize) {
     (line, before.get(start..).unwrap_or("").chars().count() + 1)
 }
 
-pub(super) fn from_environment(
-    config: &mut Config,
+pub(super) fn from_environment<S: Settings>(
+    config: &mut S,
     environment: impl Iterator<Item = (String, String)>,
     bad: &mut BadConfig,
 ) {
     let mut given: BTreeMap<String, String> = environment
-        .filter(|(name, _)| name.starts_with(PREFIX) && name != super::KEY_VARIABLE)
+        .filter(|(name, _)| name.starts_with(PREFIX) && name != KEY_VARIABLE)
         .collect();
     let mut known = Vec::new();
     let mut sections = Vec::new();
@@ -193,14 +197,14 @@ pub(super) fn from_environment(
         if sections.iter().any(|section| name.starts_with(section)) {
             let message = match nearest(name, known.iter().map(String::as_str)) {
                 Some(meant) => format!("no such key; did you mean {meant}?"),
-                None => "no such key; config/coordinator.toml lists them all".to_owned(),
+                None => format!("no such key; {} lists them all", S::SHIPPED),
             };
             bad.add(format!("{name}: {message}"));
         }
     }
 }
 
-pub(super) fn from_flags(config: &mut Config, flags: &[Flag], bad: &mut BadConfig) {
+pub(super) fn from_flags<S: Settings>(config: &mut S, flags: &[Flag], bad: &mut BadConfig) {
     let mut known = Vec::new();
     keys::every(config, &mut |path, set| {
         known.push(path);
@@ -214,35 +218,10 @@ pub(super) fn from_flags(config: &mut Config, flags: &[Flag], bad: &mut BadConfi
         if !known.contains(&flag.key.as_str()) {
             let message = match nearest(&flag.key, known.iter().copied()) {
                 Some(meant) => format!("no such key; did you mean `{meant}`?"),
-                None => "no such key; config/coordinator.toml lists them all".to_owned(),
+                None => format!("no such key; {} lists them all", S::SHIPPED),
             };
             bad.add(format!("{}: {message}", flag.shown));
         }
-    }
-}
-
-/// What depends on more than one key.
-fn settle(config: &mut Config, bad: &mut BadConfig) {
-    let blank = |path: &PathBuf| path.as_os_str().is_empty();
-    match (
-        blank(&config.tls_certificate_file),
-        blank(&config.tls_key_file),
-    ) {
-        (true, true) => config.http.tls = None,
-        (false, false) => {
-            config.http.tls = Some(TlsFiles {
-                certificate: config.tls_certificate_file.clone(),
-                key: config.tls_key_file.clone(),
-            });
-        }
-        (true, false) => bad.add(
-            "http.tls_certificate_file: is missing, while tls_key_file is given; TLS needs both"
-                .to_owned(),
-        ),
-        (false, true) => bad.add(
-            "http.tls_key_file: is missing, while tls_certificate_file is given; TLS needs both"
-                .to_owned(),
-        ),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Rules for values: what is taken, and the sentence for what is not.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -132,6 +133,70 @@ pub(super) fn name(raw: &Raw<'_>) -> Result<String, String> {
     ))
 }
 
+/// The same, where nothing is a value too.
+pub(super) fn name_or_blank(raw: &Raw<'_>) -> Result<String, String> {
+    if raw.text("a string in quotes")?.is_empty() {
+        return Ok(String::new());
+    }
+    name(raw)
+}
+
+/// The first part of this machine's name, as a node's name.
+pub(super) fn host_name() -> Result<String, String> {
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy();
+    let first = host.split('.').next().unwrap_or_default();
+    name(&Raw::Text(first)).map_err(|_| {
+        format!("is blank, and the host name `{host}` cannot stand for it; write a name")
+    })
+}
+
+/// `rack=b7,tier=edge`, or a table of strings.
+pub(super) fn labels(raw: &Raw<'_>) -> Result<BTreeMap<String, String>, String> {
+    let wanted = "a table such as { rack = \"b7\" }, or \"rack=b7,tier=edge\"";
+    let mut labels = BTreeMap::new();
+    let mut label = |key: &str, value: &str| {
+        let key = name(&Raw::Text(key.trim()))?;
+        let value = value.trim();
+        let legal = |c: char| !c.is_control() && c != ',';
+        if value.is_empty() || value.len() > LABEL_MAX || !value.chars().all(legal) {
+            return Err(format!(
+                "`{key}` has no right value; write 1 to {LABEL_MAX} octets without commas"
+            ));
+        }
+        match labels.insert(key, value.to_owned()) {
+            None => Ok(()),
+            Some(first) => Err(format!("gives a label twice, first as `{first}`")),
+        }
+    };
+    match raw {
+        Raw::Toml(DeValue::Table(table)) => {
+            for (key, value) in table {
+                match value.get_ref() {
+                    DeValue::String(value) => label(key.get_ref(), value)?,
+                    other => {
+                        let key = key.get_ref();
+                        return Err(format!("{key} {}", wrong_type(other, "a string")));
+                    }
+                }
+            }
+        }
+        other => {
+            let text = other.text(wanted)?;
+            for part in text.split(',').filter(|part| !part.trim().is_empty()) {
+                let (key, value) = part
+                    .split_once('=')
+                    .ok_or_else(|| format!("`{part}` is no label; write {wanted}"))?;
+                label(key, value)?;
+            }
+        }
+    }
+    if labels.len() > LABELS_MAX {
+        return Err(format!("holds more than {LABELS_MAX} labels"));
+    }
+    Ok(labels)
+}
+
 pub(super) fn path(raw: &Raw<'_>) -> Result<PathBuf, String> {
     let path = path_or_blank(raw)?;
     if path.as_os_str().is_empty() {
@@ -208,17 +273,8 @@ pub(super) fn log_filter(raw: &Raw<'_>) -> Result<String, String> {
     }
 }
 
-/// A cluster over NATS is not part of this version.
-pub(super) fn nats(raw: &Raw<'_>) -> Result<String, String> {
-    let url = raw.text("a URL in quotes")?;
-    if url.trim().is_empty() {
-        return Ok(String::new());
-    }
-    Err(
-        "this version has no cluster over NATS: leave it blank and the coordinator runs with its \
-         embedded node"
-            .to_owned(),
-    )
-}
-
 const NAME_MAX: usize = 64;
+/// Of a label's value, in octets.
+const LABEL_MAX: usize = 128;
+/// Labels of a node.
+const LABELS_MAX: usize = 32;

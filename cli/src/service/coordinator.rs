@@ -3,23 +3,24 @@
 //! Owns the order of start and stop, and what the first start prints. The API key of the first
 //! start goes to standard output and nowhere else.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use coordinator::{
     ControlPlane, ControlPlaneConfig, CoordinatorConfig, HttpServerHandle, ServeError,
 };
-use node::{NodeConfig, NodeHandle};
-use shared::bus::{Bus, LocalBus};
-use shared::id::NodeId;
-use tracing_subscriber::EnvFilter;
+use node::NodeHandle;
+use shared::bus::Bus;
 
+use super::bus::Line;
+use super::manager::{Manager, Watchdog};
+use super::{configured, flag, log, node as node_service, set_flags};
 use crate::args::CoordinatorArguments;
-use crate::config::{self, Config, Flag, Log, LogFormat};
+use crate::config::{self, Config, Flag};
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
 use crate::screen::terminal::Screen;
@@ -27,17 +28,8 @@ use crate::show::say;
 
 /// Serves until SIGTERM or Ctrl-C; a second one leaves at once.
 pub(crate) fn run(arguments: &CoordinatorArguments) -> anyhow::Result<Exit> {
-    let environment = std::env::vars_os().filter_map(|(name, value)| {
-        // What is no text is no variable of ours.
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    });
-    let flags = flags(arguments);
-    let config = match config::load(arguments.config.as_deref(), environment, &flags) {
-        Ok(config) => config,
-        Err(bad) => {
-            say(&bad.to_string());
-            return Ok(Exit::BadInput);
-        }
+    let Some(config) = configured::<Config>(arguments.config.as_deref(), &flags(arguments)) else {
+        return Ok(Exit::BadInput);
     };
     log(&config.log)?;
     if let Err(errno) = node::net::limits::raise_descriptor_limit() {
@@ -48,16 +40,7 @@ pub(crate) fn run(arguments: &CoordinatorArguments) -> anyhow::Result<Exit> {
 
 /// What is given on the command line, as keys.
 fn flags(arguments: &CoordinatorArguments) -> Vec<Flag> {
-    let flag = |shown: &str, key: &str, value: &str| Flag {
-        shown: shown.to_owned(),
-        key: key.to_owned(),
-        value: value.to_owned(),
-    };
-    let mut flags = Vec::new();
-    for set in &arguments.set {
-        let (key, value) = set.split_once('=').unwrap_or((set, ""));
-        flags.push(flag(&format!("--set {set}"), key.trim(), value.trim()));
-    }
+    let mut flags: Vec<Flag> = set_flags(&arguments.set).collect();
     if let Some(bind) = &arguments.bind {
         flags.push(flag("--bind", "http.bind", bind));
     }
@@ -75,32 +58,25 @@ fn flags(arguments: &CoordinatorArguments) -> Vec<Flag> {
             "true",
         ));
     }
-    flags
-}
-
-/// The log goes to standard error; standard output has the address and, once, the key.
-fn log(config: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.filter).context("the log's filter")?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    match config.format {
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-        LogFormat::Text => {
-            let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            builder.with_ansi(ansi).init();
-        }
+    if let Some(nats) = &arguments.nats {
+        flags.push(flag("--nats", "nats.url", nats));
     }
-    Ok(())
+    flags
 }
 
 async fn serve(config: Config) -> anyhow::Result<Exit> {
     let mut interrupts = Interrupts::listen(Screen::default())?;
-    let bus: Arc<dyn Bus> = Arc::new(LocalBus::new());
-    let plane = ControlPlane::start(plane_config(&config), Arc::clone(&bus)).await;
+    let mut line = match Line::open(&config.nats, "coordinator").await {
+        Ok(line) => line,
+        Err(error) => {
+            say(&format!("carillon: {error:#}"));
+            return Ok(Exit::BadInput);
+        }
+    };
+    let plane = ControlPlane::start(plane_config(&config), line.bus()).await;
     let mut plane = plane.context("cannot start the coordinator")?;
     let node = if config.embedded_node {
-        Some(embedded(&config, bus)?)
+        Some(embedded(&config, line.bus())?)
     } else {
         None
     };
@@ -112,10 +88,58 @@ async fn serve(config: Config) -> anyhow::Result<Exit> {
             return Ok(if wrong { Exit::BadInput } else { Exit::Failed });
         }
     };
-    greet(&config, http.address(), plane.first_key())?;
+    let url = url(&config, http.address());
+    greet(&url, plane.first_key())?;
     plane.first_key_shown().await?;
-    interrupts.first().await;
-    Ok(end(plane.handle(), &http, node).await)
+    let mut manager = Manager::default();
+    manager.ready(&status(&url, &mut line));
+    let feeding = actix_rt::spawn(feed(plane.handle().clone()));
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            () = interrupts.first() => break,
+            _ = tick.tick() => {
+                manager.status(&status(&url, &mut line));
+            }
+        }
+    }
+    manager.stopping("ends: live runs of the embedded node are stopped, all is stored");
+    manager.extend(RUNS_END + END_MARGIN);
+    let exit = end(plane.handle(), &http, node).await;
+    feeding.abort();
+    Ok(exit)
+}
+
+/// Feeds the watchdog while actor and storage thread go round: a round that does not end leaves it
+/// unfed.
+async fn feed(handle: coordinator::Handle) {
+    let mut watchdog = Watchdog::from_environment(Instant::now());
+    let mut manager = Manager::default();
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tick.tick().await;
+        if !watchdog.is_due(Instant::now()) {
+            continue;
+        }
+        let mut beat = pin!(handle.beat());
+        let answered = match tokio::time::timeout(BEAT_WAIT, &mut beat).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                tracing::error!(
+                    "the coordinator's actor or its storage thread has not answered for {BEAT_WAIT:?}"
+                );
+                beat.await
+            }
+        };
+        if answered.is_ok() {
+            manager.alive();
+            watchdog.fed(Instant::now());
+        }
+    }
+}
+
+fn status(url: &str, line: &mut Line) -> String {
+    format!("serves {url}; {}", line.standing())
 }
 
 fn plane_config(config: &Config) -> ControlPlaneConfig {
@@ -136,26 +160,25 @@ fn plane_config(config: &Config) -> ControlPlaneConfig {
 }
 
 fn embedded(config: &Config, bus: Arc<dyn Bus>) -> anyhow::Result<NodeHandle> {
-    let node = &config.node;
-    let config = NodeConfig {
-        region: node.region.clone(),
-        media_ports: node.media_ports.clone(),
-        threads: usize::try_from(node.threads)
-            .ok()
-            .filter(|threads| *threads > 0),
-        ..NodeConfig::new(NodeId(node.name.clone()), node.address, PathBuf::from("."))
+    let state_dir = config.storage.data_dir.join("node");
+    let config = node::NodeConfig {
+        state_dir: Some(state_dir),
+        ..node_service::from_settings(&config.node)
     };
     node::start(config, bus).context("cannot start the embedded node")
 }
 
-/// The address, at every start; the key, at the first one only.
-fn greet(config: &Config, address: SocketAddr, secret: Option<&str>) -> anyhow::Result<()> {
+fn url(config: &Config, address: SocketAddr) -> String {
     let scheme = if config.http.tls.is_some() {
         "https"
     } else {
         "http"
     };
-    let url = format!("{scheme}://{address}");
+    format!("{scheme}://{address}")
+}
+
+/// The address, at every start; the key, at the first one only.
+fn greet(url: &str, secret: Option<&str>) -> anyhow::Result<()> {
     let mut text = String::new();
     if let Some(secret) = secret {
         text.push_str(&format!(
@@ -192,3 +215,9 @@ async fn end(
 
 /// BYE and un-REGISTER of every endpoint and their last reports take a few seconds.
 const RUNS_END: Duration = Duration::from_secs(20);
+/// How often the service manager may hear of a change.
+const TICK: Duration = Duration::from_secs(1);
+/// For connections to close and the last flush, after the runs.
+const END_MARGIN: Duration = Duration::from_secs(10);
+/// Answered at once where nothing is wrong.
+const BEAT_WAIT: Duration = Duration::from_secs(5);
