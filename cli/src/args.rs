@@ -61,6 +61,12 @@ pub(crate) enum Command {
     },
     /// The nodes of the cluster.
     Nodes(NodesArguments),
+    /// Make an nkey, by which a node or the coordinator logs in to NATS; prints its public part.
+    Nkey {
+        /// The new file for the seed, readable for its owner only.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Write the manual pages into a folder.
     #[command(hide = true)]
     Man {

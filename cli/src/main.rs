@@ -15,6 +15,7 @@ mod junit;
 mod lab;
 mod lab_options;
 mod man;
+mod nkey;
 mod run;
 mod screen;
 mod service;
@@ -66,6 +67,7 @@ fn at_the_terminal(command: &Command, screen: &Screen) -> anyhow::Result<Exit> {
         Command::Run(run) => run::run(run, screen.clone()),
         Command::Check(check) => Ok(check::run(check)),
         Command::Lab(lab) => lab::run(lab),
+        Command::Nkey { file } => nkey::make(file),
         Command::Man { folder } => man::write(folder),
         asking => client::run(asking, screen),
     }

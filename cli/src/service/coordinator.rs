@@ -66,10 +66,10 @@ fn flags(arguments: &CoordinatorArguments) -> Vec<Flag> {
 
 async fn serve(config: Config) -> anyhow::Result<Exit> {
     let mut interrupts = Interrupts::listen(Screen::default())?;
-    let mut line = match Line::open(&config.nats, "coordinator").await {
+    let line = match Line::open(&config.nats, "carillon coordinator") {
         Ok(line) => line,
         Err(error) => {
-            say(&format!("carillon: {error:#}"));
+            say(&format!("carillon: {error}"));
             return Ok(Exit::BadInput);
         }
     };
@@ -92,14 +92,14 @@ async fn serve(config: Config) -> anyhow::Result<Exit> {
     greet(&url, plane.first_key())?;
     plane.first_key_shown().await?;
     let mut manager = Manager::default();
-    manager.ready(&status(&url, &mut line));
+    manager.ready(&status(&url, &line));
     let feeding = actix_rt::spawn(feed(plane.handle().clone()));
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
             () = interrupts.first() => break,
             _ = tick.tick() => {
-                manager.status(&status(&url, &mut line));
+                manager.status(&status(&url, &line));
             }
         }
     }
@@ -107,6 +107,7 @@ async fn serve(config: Config) -> anyhow::Result<Exit> {
     manager.extend(RUNS_END + END_MARGIN);
     let exit = end(plane.handle(), &http, node).await;
     feeding.abort();
+    line.flush();
     Ok(exit)
 }
 
@@ -138,7 +139,7 @@ async fn feed(handle: coordinator::Handle) {
     }
 }
 
-fn status(url: &str, line: &mut Line) -> String {
+fn status(url: &str, line: &Line) -> String {
     format!("serves {url}; {}", line.standing())
 }
 

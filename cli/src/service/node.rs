@@ -16,6 +16,7 @@ use crate::config::{self, Flag};
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
 use crate::screen::terminal::Screen;
+use crate::show::say;
 
 /// Works until SIGTERM or Ctrl-C, which drains it; a second one leaves at once.
 pub(crate) fn run(arguments: &NodeServiceArguments) -> anyhow::Result<Exit> {
@@ -68,10 +69,10 @@ fn reap(file: Option<&Path>, state_dir: Option<&Path>) -> anyhow::Result<Exit> {
 async fn work(config: config::NodeConfig) -> anyhow::Result<Exit> {
     let mut interrupts = Interrupts::listen(Screen::default())?;
     let name = config.node.name.clone();
-    let mut line = match Line::open(&config.nats, &name).await {
+    let line = match Line::open(&config.nats, &format!("carillon node {name}")) {
         Ok(line) => line,
         Err(error) => {
-            crate::show::say(&format!("carillon: {error:#}"));
+            say(&format!("carillon: {error}"));
             return Ok(Exit::BadInput);
         }
     };
@@ -88,9 +89,9 @@ async fn work(config: config::NodeConfig) -> anyhow::Result<Exit> {
         "the node is up"
     );
     let mut manager = Manager::default();
-    manager.ready(line.standing());
+    manager.ready(&line.standing());
     let mut watch = Watch {
-        line: &mut line,
+        line: &line,
         manager: &mut manager,
         beats: Looked::new(&handle),
     };
@@ -116,6 +117,7 @@ async fn work(config: config::NodeConfig) -> anyhow::Result<Exit> {
     };
     manager.stopping("leaves");
     handle.stop();
+    line.flush();
     Ok(ended_as(&name, &end))
 }
 
@@ -141,7 +143,7 @@ fn ended_as(name: &str, end: &NodeEnd) -> Exit {
 
 /// What is looked at every second.
 struct Watch<'w> {
-    line: &'w mut Line,
+    line: &'w Line,
     manager: &'w mut Manager,
     beats: Looked,
 }
@@ -151,7 +153,7 @@ impl Watch<'_> {
         let now = Instant::now();
         let standing = self.line.standing();
         match draining {
-            None => self.manager.status(standing),
+            None => self.manager.status(&standing),
             // The manager's own limit may be shorter than what the configuration allows a drain.
             Some(since) if now < since + drain_wait + DRAIN_END => self.manager.extend(EXTENSION),
             Some(_) => {}
