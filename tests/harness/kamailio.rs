@@ -10,6 +10,7 @@ use crate::{Child, Repository, Scratch, free_ports, peers, until};
 /// A running Kamailio. Any user NAME has the password `pw-NAME`.
 #[derive(Debug)]
 pub struct Kamailio {
+    address: String,
     port: u16,
     control: u16,
     // Ends before the folder goes.
@@ -25,6 +26,15 @@ impl Kamailio {
     /// Where it does not get ready, or is missing under CI.
     #[must_use]
     pub fn start() -> Option<Self> {
+        Self::start_at("127.0.0.1")
+    }
+
+    /// The same on another address of this machine.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_at(address: &str) -> Option<Self> {
         if !peers(&["kamailio", "kamcmd"]) {
             return None;
         }
@@ -40,11 +50,12 @@ impl Kamailio {
             .arg(scratch.path())
             .arg("-Y")
             .arg(scratch.path());
-        command.args(["-A", &format!("LISTEN=udp:127.0.0.1:{port}")]);
+        command.args(["-A", &format!("LISTEN=udp:{address}:{port}")]);
         command.args(["-A", &format!("CTL=\"tcp:127.0.0.1:{control}\"")]);
         command.env("PATH", system_path());
         let process = Child::start("kamailio", &mut command, &scratch);
         let mut kamailio = Self {
+            address: address.to_owned(),
             port,
             control,
             process,
@@ -54,7 +65,7 @@ impl Kamailio {
         Some(kamailio)
     }
 
-    /// Its SIP port on 127.0.0.1, UDP.
+    /// Its SIP port, UDP.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -99,23 +110,23 @@ impl Kamailio {
     }
 
     fn wait_ready(&mut self) {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let socket = UdpSocket::bind((self.address.as_str(), 0)).expect("a socket");
         socket
             .set_read_timeout(Some(Duration::from_millis(100)))
             .expect("a timeout");
         let local = socket.local_addr().expect("its address");
-        let port = self.port;
+        let (address, port) = (self.address.clone(), self.port);
         until("kamailio answering OPTIONS", READY, || {
             if let Some(status) = self.process.ended() {
                 panic!("kamailio ended ({status}):\n{}", self.process.tail());
             }
             let request = format!(
-                "OPTIONS sip:127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKready\r\n\
-                 From: <sip:ready@127.0.0.1>;tag=1\r\nTo: <sip:127.0.0.1:{port}>\r\n\
+                "OPTIONS sip:{address}:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKready\r\n\
+                 From: <sip:ready@{address}>;tag=1\r\nTo: <sip:{address}:{port}>\r\n\
                  Call-ID: ready@{local}\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
             );
             socket
-                .send_to(request.as_bytes(), ("127.0.0.1", port))
+                .send_to(request.as_bytes(), (address.as_str(), port))
                 .ok()?;
             let mut answer = [0; 2_048];
             let length = socket.recv(&mut answer).ok()?;

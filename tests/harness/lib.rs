@@ -15,10 +15,12 @@
 
 mod api;
 mod baresip;
+mod capture;
 mod carillon;
 mod child;
 mod events;
 mod kamailio;
+mod network;
 mod repository;
 mod scratch;
 mod service;
@@ -27,13 +29,16 @@ mod stage;
 mod tshark;
 mod wait;
 mod wav;
+mod worker;
 
 pub use api::{Answer, Api, Asking, wait_for};
 pub use baresip::{Baresip, BaresipCall};
+pub use capture::{Capture, Seen};
 pub use carillon::{Carillon, Finished};
 pub use child::Child;
 pub use events::{Event, Events};
 pub use kamailio::Kamailio;
+pub use network::Network;
 pub use repository::{Repository, SourceFile};
 pub use scratch::Scratch;
 pub use service::{Service, Setup};
@@ -42,6 +47,7 @@ pub use stage::Stage;
 pub use tshark::{RtpStream, Tshark};
 pub use wait::{alone, free_ports, peers, until};
 pub use wav::write_sine;
+pub use worker::Worker;
 
 mod rtp_peer;
 mod scripted;

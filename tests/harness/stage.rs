@@ -26,9 +26,18 @@ impl Stage {
     /// Where one cannot be made.
     #[must_use]
     pub fn new(api: &Api, name: &str, port: u16, accounts: u32) -> Self {
+        Self::at_host(api, name, "127.0.0.1", port, accounts)
+    }
+
+    /// The same with the registrar on another host.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn at_host(api: &Api, name: &str, host: &str, port: u16, accounts: u32) -> Self {
         let project: Project = api.make("projects", &json!({ "name": name }));
         let at = format!("projects/{}/registrars", project.id);
-        let body = json!({ "name": "pbx", "domain": "127.0.0.1", "port": port });
+        let body = json!({ "name": "pbx", "domain": host, "port": port });
         let registrar: Registrar = api.make(&at, &body);
         let stage = Self {
             api: api.clone(),
@@ -42,6 +51,15 @@ impl Stage {
             assert_eq!(made.accounts, accounts);
         }
         stage
+    }
+
+    /// The same, at a coordinator that was restarted.
+    #[must_use]
+    pub fn at(&self, api: &Api) -> Self {
+        Self {
+            api: api.clone(),
+            ..self.clone()
+        }
     }
 
     /// A path below the registrar.
