@@ -1,0 +1,123 @@
+//! 20 nodes × 1,000 endpoints × 60 metrics a second into one coordinator.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use shared::api::{Run, SavedTest};
+use shared::bus::{Bus, NatsBus, NatsConfig};
+use shared::phase::RunStatus;
+use tests::{NatsServer, wait_for};
+
+use crate::clock::{cpu, size, told};
+use crate::source::{METRICS, Source};
+use crate::start::{coordinator, organization};
+
+const NODES: u32 = 20;
+const ENDPOINTS: u32 = 1_000;
+const SECONDS: u32 = 60;
+
+pub(crate) fn run() {
+    let Some(nats) = NatsServer::start() else { return };
+    let mut service = coordinator("bench-ingest", &nats.url());
+    let api = organization(&service.api());
+    let project: Value = api.make("projects", &json!({ "name": "bench" }));
+    let project = project["id"].as_str().unwrap();
+    let test: SavedTest = api.make(
+        &format!("projects/{project}/tests"),
+        &json!({ "name": "ingest", "duration": format!("{SECONDS}s"), "buildup": "0s",
+            "groups": { "all": { "count": NODES * ENDPOINTS, "receives": true } } }),
+    );
+    let bus = NatsBus::connect(NatsConfig::new(&nats.url())).expect("a bus");
+    tests::until("the bus", Duration::from_secs(10), || bus.is_connected().then_some(()));
+    let bus: Arc<dyn Bus> = bus;
+    let mut watched = bus.subscribe("carillon.v1.runs.*.metrics", 1_000);
+    let mut sources: Vec<Source> = (0..NODES).map(|n| Source::new(n, Arc::clone(&bus))).collect();
+    tests::until("all nodes ONLINE", Duration::from_secs(20), || {
+        for source in &mut sources {
+            source.step();
+        }
+        let nodes: Value = api.read("nodes?status=ONLINE&limit=100");
+        (nodes["items"].as_array().unwrap().len() == NODES as usize).then_some(())
+    });
+    let run: Run = api.make(&format!("projects/{project}/tests/{}/runs", test.id), &json!({}));
+    tests::until("all nodes running", Duration::from_secs(30), || {
+        // No short circuit: each must do its work.
+        let running = sources.iter_mut().map(Source::step).filter(|runs| *runs).count();
+        (running == sources.len()).then_some(())
+    });
+
+    // Noise as a real run has it: times with all their digits, MOS that hardly moves, counts of 50.
+    let mut state = 1u64;
+    let mut random = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 40) as f32 / 16_777_216.0
+    };
+    let mut fill = move |metric: u16| match metric % 3 {
+        0 => 50.0,
+        1 => 4.4 - (random() * 8.0).floor() / 100.0,
+        _ => random() * 20.0,
+    };
+    let process = service.process_mut().id();
+    let began = Instant::now();
+    let before = cpu(process);
+    let mut late = Vec::new();
+    let mut seen = 0;
+    for second in 0..SECONDS {
+        let end = began + Duration::from_secs(u64::from(second) + 1);
+        while Instant::now() < end {
+            for source in &mut sources {
+                source.step();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for source in &mut sources {
+            source.second(second, &mut fill);
+        }
+        // The subscriber's side, in a loop that also keeps the nodes alive.
+        let patience = Instant::now() + Duration::from_millis(900);
+        while seen <= second && Instant::now() < patience {
+            while let Some(message) = watched.try_next() {
+                let told: Value = serde_json::from_slice(&message.payload).expect("JSON");
+                if let Some(number) = told["second"].as_u64() {
+                    let number = u32::try_from(number).unwrap();
+                    let end = began + Duration::from_secs(u64::from(number) + 1);
+                    late.push(end.elapsed());
+                    seen = number + 1;
+                }
+            }
+            for source in &mut sources {
+                source.step();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    let spent = cpu(process).saturating_sub(before);
+    let span = began.elapsed();
+    println!(
+        "{} endpoint-seconds a second × {METRICS} metrics from {NODES} nodes for {SECONDS} s: {:.2} cores of the coordinator",
+        NODES * ENDPOINTS,
+        spent.as_secs_f64() / span.as_secs_f64()
+    );
+    println!("aggregate at a NATS subscriber after its second's end: {}", told(&mut late));
+    for source in &mut sources {
+        source.end(shared::wire::EndCause::Finished);
+    }
+    tests::until("everything stored", Duration::from_secs(60), || {
+        for source in &mut sources {
+            source.step();
+        }
+        sources.iter().all(|source| source.waiting() == 0).then_some(())
+    });
+    let ended: Run = wait_for(&api, &format!("runs/{}", run.id), Duration::from_secs(60), |run: &Run| {
+        run.status.is_terminal()
+    });
+    assert_eq!(ended.status, RunStatus::Completed, "{ended:#?}");
+    let stored = size(&service.data_dir().join("runs"));
+    println!(
+        "{:.1} octets on disk an endpoint-second ({:.0} MB)",
+        stored as f64 / f64::from(NODES * ENDPOINTS * SECONDS),
+        stored as f64 / 1e6
+    );
+    service.stop(Duration::from_secs(30));
+}
