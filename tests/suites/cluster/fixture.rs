@@ -175,10 +175,15 @@ impl Moments {
 
     /// Waits for a random time up to `most`: the moment is the test's subject.
     pub(crate) fn wait(&mut self, most: Duration) -> Duration {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let after = most.mul_f64(((self.0 >> 33) % 10_000) as f64 / 10_000.0);
+        let after = most.mul_f64((self.next() % 10_000) as f64 / 10_000.0);
         std::thread::sleep(after);
         after
+    }
+
+    /// The next number.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.0 >> 33
     }
 }
 
