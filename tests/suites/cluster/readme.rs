@@ -76,7 +76,8 @@ fn the_cluster_of_the_readme_works_word_for_word() {
         .1
         .replace("http://127.0.0.1:8080", &format!("{address} <<< '{key}'"));
     assert_ne!(second, blocks[1].1);
-    let mut walk = bash("walk", &second);
+    // The subscriber goes on until it is told to stop.
+    let mut walk = bash("walk", &format!("{second}\nkill $(jobs -p)"));
     let status = walk.wait(Duration::from_secs(120));
     let printed = walk.output();
     assert!(status.success(), "{status}:\n{printed}\n{}", jobs.tail());
