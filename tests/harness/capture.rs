@@ -63,12 +63,22 @@ impl Capture {
         self.process.signal("INT");
         self.process.wait(Duration::from_secs(15));
         let printed = self.process.output();
-        assert!(printed.contains("/0 (pcap:0/"), "packets were lost:\n{printed}");
+        assert!(
+            printed.contains("/0 (pcap:0/"),
+            "packets were lost:\n{printed}"
+        );
         let output = Command::new("tshark")
             .arg("-r")
             .arg(&self.file)
             .args(["-n", "-T", "fields", "-E", "separator=|"])
-            .args(["-e", "frame.time_epoch", "-e", "ip.src", "-e", "udp.srcport"])
+            .args([
+                "-e",
+                "frame.time_epoch",
+                "-e",
+                "ip.src",
+                "-e",
+                "udp.srcport",
+            ])
             .args(["-e", "ip.dst", "-e", "udp.dstport", "-e", "udp.payload"])
             .output()
             .expect("tshark");

@@ -34,19 +34,33 @@ impl Network {
             hosts: Vec::new(),
         };
         let bridge = network.bridge.clone();
-        if !ip(&["link", "add", &bridge, "type", "bridge"]).status.success() {
-            assert!(std::env::var_os("CI").is_none(), "no bridge can be made here");
+        if !ip(&["link", "add", &bridge, "type", "bridge"])
+            .status
+            .success()
+        {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "no bridge can be made here"
+            );
             println!("skipped: this user may not make network namespaces");
             return None;
         }
-        must(&["addr", "add", &format!("{}.1/24", network.prefix), "dev", &bridge]);
+        must(&[
+            "addr",
+            "add",
+            &format!("{}.1/24", network.prefix),
+            "dev",
+            &bridge,
+        ]);
         must(&["link", "set", &bridge, "up"]);
         for host in 0..hosts {
             let name = format!("ch{tag}x{host}");
             let outer = format!("cv{tag}x{host}");
             must(&["netns", "add", &name]);
             network.hosts.push(name.clone());
-            must(&["link", "add", &outer, "type", "veth", "peer", "name", "eth0", "netns", &name]);
+            must(&[
+                "link", "add", &outer, "type", "veth", "peer", "name", "eth0", "netns", &name,
+            ]);
             must(&["link", "set", &outer, "master", &bridge]);
             must(&["link", "set", &outer, "up"]);
             let address = format!("{}/24", network.address(host));

@@ -32,7 +32,9 @@ impl Worker {
         let mut worker = Self {
             process: None,
             name: name.to_owned(),
-            environment: environment.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+            environment: environment
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
             under: Vec::new(),
             starts: 0,
             scratch,
@@ -98,7 +100,10 @@ impl Worker {
     /// # Panics
     /// Where it does not run.
     pub fn signal(&self, signal: &str) {
-        self.process.as_ref().expect("a running node").signal(signal);
+        self.process
+            .as_ref()
+            .expect("a running node")
+            .signal(signal);
     }
 
     /// Waits for its end.

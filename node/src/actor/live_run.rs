@@ -11,7 +11,8 @@ pub(super) struct LiveRun {
     pub(super) meter: Meter,
     /// Engine second in which the run's second 0 began; none before it did.
     pub(super) base: Option<u64>,
-    pub(super) begin: Instant,
+    /// When that engine second began: the run's seconds count from here.
+    pub(super) grid: Instant,
     pub(super) shards_open: Vec<bool>,
     pub(super) over_since: Option<Instant>,
     pub(super) last_media_second: Option<u64>,

@@ -209,7 +209,7 @@ impl NodeActor {
                 continue;
             }
             if live.base.is_some() {
-                live.meter.advance(live.begin.elapsed());
+                live.meter.advance(live.grid.elapsed());
             }
             let complete = live.is_complete(heard);
             if complete {

@@ -1,7 +1,7 @@
 //! What the node's core puts out, done.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::Context;
 use shared::id::RunId;
@@ -69,17 +69,19 @@ impl NodeActor {
         let Some(live) = self.runs.get_mut(&run) else {
             return;
         };
-        // The run's seconds are the engine's, so that no second is cut in two.
+        // The run begins now, and its seconds are the engine's, so that none is cut in two: its
+        // first one is the rest of the engine's present one.
         let epoch = self.engine.epoch();
-        let base = epoch.elapsed().as_secs() + 1;
+        let base = epoch.elapsed().as_secs();
         live.base = Some(base);
-        live.begin = epoch + Duration::from_secs(base);
-        let begin = live.begin;
+        live.grid = epoch + Duration::from_secs(base);
+        let (begin, grid) = (Instant::now(), live.grid);
         let permit = Permit::of(Arc::clone(&self.guard), generation);
         for shard in &self.shards {
             shard.do_send(Go {
                 run,
                 begin,
+                grid,
                 permit: permit.clone(),
             });
         }

@@ -36,7 +36,7 @@ impl NodeActor {
             number,
             meter,
             base: None,
-            begin: Instant::now(),
+            grid: Instant::now(),
             shards_open: vec![true; self.shards.len()],
             over_since: None,
             last_media_second: None,

@@ -43,6 +43,8 @@ impl Message for Prepare {
 pub(super) struct Go {
     pub(super) run: RunId,
     pub(super) begin: Instant,
+    /// When its second 0 began: at most a second before.
+    pub(super) grid: Instant,
     /// Of the lease under which it begins.
     pub(super) permit: Permit,
 }
@@ -175,6 +177,7 @@ impl ShardActor {
         let run = Rc::new(ShardRun {
             shard: self.index,
             begin: Cell::new(Instant::now()),
+            grid: Cell::new(Instant::now()),
             io,
             media: self.media.clone(),
             node: self.node.clone(),
@@ -227,13 +230,14 @@ impl ShardActor {
         problems
     }
 
-    fn go(&mut self, id: RunId, begin: Instant) {
+    fn go(&mut self, id: RunId, begin: Instant, grid: Instant) {
         let node = self.node.clone();
         let Some(running) = self.runs.get_mut(&id).filter(|running| !running.began) else {
             return;
         };
         running.began = true;
         running.run.begin.set(begin);
+        running.run.grid.set(grid);
         running.run.sheet.borrow_mut().closing.phases.clear();
         running
             .tasks
@@ -340,7 +344,8 @@ async fn keep_time(run: Run, node: Addr<NodeActor>) {
         let now = Instant::now();
         run.fire_timers(now);
         run.flush_tells();
-        let second = u32::try_from(run.elapsed(now).as_secs()).unwrap_or(u32::MAX);
+        let on_grid = now.saturating_duration_since(run.grid.get());
+        let second = u32::try_from(on_grid.as_secs()).unwrap_or(u32::MAX);
         let open = run.sheet.borrow().second;
         if second > open {
             let closed = run.close_second(second);
@@ -427,14 +432,18 @@ impl Handler<Prepare> for ShardActor {
 impl Handler<Go> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, go: Go, context: &mut Self::Context) {
-        let Go { run, begin, permit } = go;
+    fn handle(&mut self, go: Go, _: &mut Self::Context) {
+        let Go {
+            run,
+            begin,
+            grid,
+            permit,
+        } = go;
         if let Some(running) = self.runs.get_mut(&run) {
             running.commanded = true;
             running.run.permit(permit);
         }
-        let wait = begin.saturating_duration_since(Instant::now());
-        context.run_later(wait, move |shard, _| shard.go(run, begin));
+        self.go(run, begin, grid);
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct ShardRun {
     pub(super) plan: Arc<RunPlan>,
     pub(super) shard: usize,
     pub(super) begin: Cell<Instant>,
+    /// When its second 0 began.
+    pub(super) grid: Cell<Instant>,
     pub(super) io: SipIo,
     pub(super) media: ShardMedia,
     pub(super) node: Addr<NodeActor>,

@@ -149,7 +149,8 @@ pub struct Frame {
     pub epoch: u64,
     /// Counts this node's frames of this run from 0 without a hole.
     pub sequence: u64,
-    /// Whole seconds since the run began on the node; row values belong to [second, second + 1).
+    /// Whole seconds of the node's own count, second 0 being the one in which the run began there (so
+    /// it is shorter); row values belong to [second, second + 1).
     pub second: u32,
     /// True for the last (or only) frame of this second.
     pub last_of_second: bool,

@@ -18,7 +18,9 @@ const ENDPOINTS: u32 = 1_000;
 const SECONDS: u32 = 60;
 
 pub(crate) fn run() {
-    let Some(nats) = NatsServer::start() else { return };
+    let Some(nats) = NatsServer::start() else {
+        return;
+    };
     let mut service = coordinator("bench-ingest", &nats.url());
     let api = organization(&service.api());
     let project: Value = api.make("projects", &json!({ "name": "bench" }));
@@ -29,10 +31,14 @@ pub(crate) fn run() {
             "groups": { "all": { "count": NODES * ENDPOINTS, "receives": true } } }),
     );
     let bus = NatsBus::connect(NatsConfig::new(&nats.url())).expect("a bus");
-    tests::until("the bus", Duration::from_secs(10), || bus.is_connected().then_some(()));
+    tests::until("the bus", Duration::from_secs(10), || {
+        bus.is_connected().then_some(())
+    });
     let bus: Arc<dyn Bus> = bus;
     let mut watched = bus.subscribe("carillon.v1.runs.*.metrics", 1_000);
-    let mut sources: Vec<Source> = (0..NODES).map(|n| Source::new(n, Arc::clone(&bus))).collect();
+    let mut sources: Vec<Source> = (0..NODES)
+        .map(|n| Source::new(n, Arc::clone(&bus)))
+        .collect();
     tests::until("all nodes ONLINE", Duration::from_secs(20), || {
         for source in &mut sources {
             source.step();
@@ -40,17 +46,26 @@ pub(crate) fn run() {
         let nodes: Value = api.read("nodes?status=ONLINE&limit=100");
         (nodes["items"].as_array().unwrap().len() == NODES as usize).then_some(())
     });
-    let run: Run = api.make(&format!("projects/{project}/tests/{}/runs", test.id), &json!({}));
+    let run: Run = api.make(
+        &format!("projects/{project}/tests/{}/runs", test.id),
+        &json!({}),
+    );
     tests::until("all nodes running", Duration::from_secs(30), || {
         // No short circuit: each must do its work.
-        let running = sources.iter_mut().map(Source::step).filter(|runs| *runs).count();
+        let running = sources
+            .iter_mut()
+            .map(Source::step)
+            .filter(|runs| *runs)
+            .count();
         (running == sources.len()).then_some(())
     });
 
     // Noise as a real run has it: times with all their digits, MOS that hardly moves, counts of 50.
     let mut state = 1u64;
     let mut random = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (state >> 40) as f32 / 16_777_216.0
     };
     let mut fill = move |metric: u16| match metric % 3 {
@@ -99,7 +114,10 @@ pub(crate) fn run() {
         NODES * ENDPOINTS,
         spent.as_secs_f64() / span.as_secs_f64()
     );
-    println!("aggregate at a NATS subscriber after its second's end: {}", told(&mut late));
+    println!(
+        "aggregate at a NATS subscriber after its second's end: {}",
+        told(&mut late)
+    );
     for source in &mut sources {
         source.end(shared::wire::EndCause::Finished);
     }
@@ -107,11 +125,17 @@ pub(crate) fn run() {
         for source in &mut sources {
             source.step();
         }
-        sources.iter().all(|source| source.waiting() == 0).then_some(())
+        sources
+            .iter()
+            .all(|source| source.waiting() == 0)
+            .then_some(())
     });
-    let ended: Run = wait_for(&api, &format!("runs/{}", run.id), Duration::from_secs(60), |run: &Run| {
-        run.status.is_terminal()
-    });
+    let ended: Run = wait_for(
+        &api,
+        &format!("runs/{}", run.id),
+        Duration::from_secs(60),
+        |run: &Run| run.status.is_terminal(),
+    );
     assert_eq!(ended.status, RunStatus::Completed, "{ended:#?}");
     let stored = size(&service.data_dir().join("runs"));
     println!(

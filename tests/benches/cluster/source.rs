@@ -71,7 +71,9 @@ impl Source {
         if boot_us() - self.renewed_boot_us >= 2_000_000 {
             self.renew();
         }
-        self.held.as_ref().is_some_and(|run| run.state == HeldState::Running)
+        self.held
+            .as_ref()
+            .is_some_and(|run| run.state == HeldState::Running)
     }
 
     fn obey(&mut self, body: Downward) {
@@ -100,17 +102,29 @@ impl Source {
                 let run = self.held.as_ref().unwrap();
                 let (run, run_epoch) = (run.desired.run, run.desired.epoch);
                 let problems = Vec::new();
-                self.say(&Upward::Prepared { run, run_epoch, problems });
+                self.say(&Upward::Prepared {
+                    run,
+                    run_epoch,
+                    problems,
+                });
             }
             Downward::Tells { .. } => {}
         }
     }
 
     fn order(&mut self, order: Order) {
-        let Some(run) = self.held.as_mut().filter(|run| run.desired.run == order.run) else {
+        let Some(run) = self
+            .held
+            .as_mut()
+            .filter(|run| run.desired.run == order.run)
+        else {
             return;
         };
-        while run.waiting.front().is_some_and(|(number, _)| *number < order.stored_to) {
+        while run
+            .waiting
+            .front()
+            .is_some_and(|(number, _)| *number < order.stored_to)
+        {
             run.waiting.pop_front();
         }
         if (self.head.epoch, order.sequence) <= run.order {
@@ -122,14 +136,18 @@ impl Source {
                 run.state = HeldState::Running;
                 self.renew();
             }
-            (DesiredState::Stopped, HeldState::Running | HeldState::Prepared) => self.end(EndCause::Ordered),
+            (DesiredState::Stopped, HeldState::Running | HeldState::Prepared) => {
+                self.end(EndCause::Ordered)
+            }
             _ => {}
         }
     }
 
     /// Every endpoint's end, and the run's.
     pub(crate) fn end(&mut self, cause: EndCause) {
-        let Some(run) = self.held.as_mut() else { return };
+        let Some(run) = self.held.as_mut() else {
+            return;
+        };
         if matches!(run.state, HeldState::Ended(_)) {
             return;
         }
@@ -153,14 +171,22 @@ impl Source {
                 calls: Vec::new(),
             })));
         }
-        self.item(Report::Ended { run: run_id, node, cause });
+        self.item(Report::Ended {
+            run: run_id,
+            node,
+            cause,
+        });
         self.renew();
     }
 
     /// One second's frames; `fill` makes a column's values.
     pub(crate) fn second(&mut self, second: u32, fill: &mut impl FnMut(u16) -> f32) {
-        let Some(run) = self.held.as_mut() else { return };
-        let rows: Vec<EndpointIndex> = endpoints(&run.desired).map(|(_, endpoint)| endpoint).collect();
+        let Some(run) = self.held.as_mut() else {
+            return;
+        };
+        let rows: Vec<EndpointIndex> = endpoints(&run.desired)
+            .map(|(_, endpoint)| endpoint)
+            .collect();
         let chunks = rows.chunks(FRAME_ROWS_MAX);
         let last = chunks.len() - 1;
         let mut frames = Vec::new();
@@ -189,12 +215,19 @@ impl Source {
     }
 
     fn item(&mut self, report: Report) {
-        let Some(run) = self.held.as_mut() else { return };
+        let Some(run) = self.held.as_mut() else {
+            return;
+        };
         let sequence = run.items;
         run.items += 1;
         let (id, run_epoch) = (run.desired.run, run.desired.epoch);
         run.waiting.push_back((sequence, report.clone()));
-        self.say(&Upward::Item(Box::new(Item { run: id, run_epoch, sequence, report })));
+        self.say(&Upward::Item(Box::new(Item {
+            run: id,
+            run_epoch,
+            sequence,
+            report,
+        })));
     }
 
     /// Items that are not stored yet.

@@ -14,7 +14,9 @@ const ENDPOINTS: u32 = 1_000;
 const TIMES: usize = 7;
 
 pub(crate) fn run() {
-    let Some(nats) = NatsServer::start() else { return };
+    let Some(nats) = NatsServer::start() else {
+        return;
+    };
     let service = coordinator("bench-start", &nats.url());
     let api = organization(&service.api());
     let _nodes = nodes(&service, &nats.url());
@@ -22,7 +24,9 @@ pub(crate) fn run() {
     let project = project["id"].as_str().unwrap();
     // Takes every INVITE and answers none but with 486, so that each call ends at once.
     let target = UdpSocket::bind("127.0.0.1:0").unwrap();
-    target.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    target
+        .set_read_timeout(Some(Duration::from_millis(5)))
+        .unwrap();
     let port = target.local_addr().unwrap().port();
     let test: SavedTest = api.make(
         &format!("projects/{project}/tests"),
@@ -32,7 +36,10 @@ pub(crate) fn run() {
     let mut first = Vec::new();
     for _ in 0..TIMES {
         let begun = Instant::now();
-        let run: Run = api.make(&format!("projects/{project}/tests/{}/runs", test.id), &json!({}));
+        let run: Run = api.make(
+            &format!("projects/{project}/tests/{}/runs", test.id),
+            &json!({}),
+        );
         let mut datagram = [0; 65_535];
         let mut heard = None;
         let deadline = begun + Duration::from_secs(10);
@@ -47,16 +54,23 @@ pub(crate) fn run() {
         // Nobody answers: the run ends at its duration.
         let at = format!("runs/{}", run.id);
         let _ = api.post(&format!("{at}/stop"), &json!({}));
-        wait_for(&api, &at, Duration::from_secs(90), |run: &Run| run.status.is_terminal());
+        wait_for(&api, &at, Duration::from_secs(90), |run: &Run| {
+            run.status.is_terminal()
+        });
         while target.recv(&mut datagram).is_ok() {}
     }
-    println!("POST to first INVITE, {ENDPOINTS} endpoints on {NODES} nodes, no buildup: {}", told(&mut first));
+    println!(
+        "POST to first INVITE, {ENDPOINTS} endpoints on {NODES} nodes, no buildup: {}",
+        told(&mut first)
+    );
 }
 
 /// A coordinator without a node of its own.
 pub(crate) fn coordinator(name: &str, nats: &str) -> Service {
     Setup::new(name)
-        .config(&format!("embedded_node = false\n[nats]\nurl = \"{nats}\"\n"))
+        .config(&format!(
+            "embedded_node = false\n[nats]\nurl = \"{nats}\"\n"
+        ))
         .start()
 }
 
@@ -85,8 +99,10 @@ pub(crate) fn organization(admin: &Api) -> Api {
             "concurrent_runs_per_organization": 10, "concurrent_endpoints": 100_000,
             "endpoints_per_run": 100_000, "duration_max": "1h" }),
     );
-    let made: Organization =
-        admin.make("organizations", &json!({ "name": "bench", "plan": plan.id }));
+    let made: Organization = admin.make(
+        "organizations",
+        &json!({ "name": "bench", "plan": plan.id }),
+    );
     let credits = format!("organizations/{}/credits", made.id);
     let _: Value = admin.make(&credits, &json!({ "credits": 10_000_000.0 }));
     let key: CreatedApiKey = admin.make(

@@ -30,17 +30,35 @@ fn a_run_survives_many_restarts_of_nats_without_a_missing_second() {
         moments.wait(Duration::from_secs(2));
         cluster.nats.restart();
         moments.wait(Duration::from_secs(2));
-        assert_eq!(lab.stats().sip.calls_now, u64::from(CALLS), "calls were dropped");
+        assert_eq!(
+            lab.stats().sip.calls_now,
+            u64::from(CALLS),
+            "calls were dropped"
+        );
     }
     let ended = stage.wait_for_end(run.id, PATIENCE);
-    assert_eq!(ended.status, RunStatus::Completed, "{ended:#?}\n{}", cluster.tell());
+    assert_eq!(
+        ended.status,
+        RunStatus::Completed,
+        "{ended:#?}\n{}",
+        cluster.tell()
+    );
     let result = result(&cluster, &run);
     no_second_is_missing(&result);
     assert_eq!(result.endpoints.len(), CALLS as usize * 2);
     for endpoint in &result.endpoints {
-        assert_eq!(endpoint.report.outcome, Outcome::Success, "{:?}", endpoint.report);
+        assert_eq!(
+            endpoint.report.outcome,
+            Outcome::Success,
+            "{:?}",
+            endpoint.report
+        );
     }
-    assert_eq!(lab.stats().sip.calls_answered, u64::from(CALLS), "calls were made twice");
+    assert_eq!(
+        lab.stats().sip.calls_answered,
+        u64::from(CALLS),
+        "calls were made twice"
+    );
 }
 
 #[test]
@@ -58,7 +76,9 @@ fn a_cluster_whose_nats_is_gone_for_good_is_silent_and_still_answers() {
     let gone = Instant::now();
     let gone_unix = unix();
     cluster.nats.kill();
-    let ended = takes("no call at the target", gone, || lab.stats().sip.calls_now == 0);
+    let ended = takes("no call at the target", gone, || {
+        lab.stats().sip.calls_now == 0
+    });
     println!("the last call was ended {ended:?} after the end of NATS");
     assert!(ended <= Duration::from_secs(15), "{ended:?}");
     // The API answers, says what is wrong, and starts nothing that it could not carry.
@@ -77,7 +97,12 @@ fn a_cluster_whose_nats_is_gone_for_good_is_silent_and_still_answers() {
         .filter(|seen| seen.at > gone_unix + 15.0)
         .filter(|seen| nodes.iter().any(|node| seen.from.starts_with(node)))
         .collect();
-    assert!(late.is_empty(), "{} packets after 15 s, the first: {:?}", late.len(), late.first());
+    assert!(
+        late.is_empty(),
+        "{} packets after 15 s, the first: {:?}",
+        late.len(),
+        late.first()
+    );
 }
 
 pub(crate) fn unix() -> f64 {

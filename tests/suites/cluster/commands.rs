@@ -56,7 +56,8 @@ fn commands_that_come_twice_late_disordered_forged_or_broken_change_nothing() {
     // Forged: a stop by an older coordinator, one for another life, one that has expired.
     let template = commands.iter().rev().find_map(|message| {
         let decoded: Message<Downward> = decode(&message.payload).ok()?;
-        matches!(decoded.body, Downward::Lease(_)).then_some((message.subject.clone(), decoded.head))
+        matches!(decoded.body, Downward::Lease(_))
+            .then_some((message.subject.clone(), decoded.head))
     });
     let (subject, head) = template.expect("a lease");
     let stop = Downward::Order(Order {
@@ -76,20 +77,31 @@ fn commands_that_come_twice_late_disordered_forged_or_broken_change_nothing() {
     }
     // Foreign: what node a measured, under the name of a node that does not exist and of node b.
     for message in drain(&mut reports) {
-        let Ok(Message { head, body: Upward::Item(item) }) = decode::<Message<Upward>>(&message.payload)
+        let Ok(Message {
+            head,
+            body: Upward::Item(item),
+        }) = decode::<Message<Upward>>(&message.payload)
         else {
             continue;
         };
-        if matches!(item.report, Report::Frame(_)) && message.subject == report_subject(&NodeId("a".into())) {
+        if matches!(item.report, Report::Frame(_))
+            && message.subject == report_subject(&NodeId("a".into()))
+        {
             for foreign in ["b", "nobody"] {
-                let payload = encode(&Message { head, body: Upward::Item(item.clone()) }).expect("a message");
+                let payload = encode(&Message {
+                    head,
+                    body: Upward::Item(item.clone()),
+                })
+                .expect("a message");
                 let _ = bus.publish(&report_subject(&NodeId(foreign.into())), payload);
             }
         }
     }
     garbage(bus.as_ref(), &commands);
 
-    until("the refusals being counted", PATIENCE, || (refused(&cluster) > before + 3).then_some(()));
+    until("the refusals being counted", PATIENCE, || {
+        (refused(&cluster) > before + 3).then_some(())
+    });
     // Late: when every one of them has expired.
     std::thread::sleep(Duration::from_secs(11));
     let before = refused(&cluster);
@@ -101,17 +113,29 @@ fn commands_that_come_twice_late_disordered_forged_or_broken_change_nothing() {
     });
 
     let ended = stage.wait_for_end(run.id, PATIENCE);
-    assert_eq!(ended.status, RunStatus::Completed, "{ended:#?}\n{}", cluster.tell());
+    assert_eq!(
+        ended.status,
+        RunStatus::Completed,
+        "{ended:#?}\n{}",
+        cluster.tell()
+    );
     assert_eq!(ended.reason, "ended", "{ended:#?}");
     let result = result(&cluster, &run);
-    assert_eq!(lab.stats().sip.calls_answered, u64::from(CALLS), "calls were made twice");
+    assert_eq!(
+        lab.stats().sip.calls_answered,
+        u64::from(CALLS),
+        "calls were made twice"
+    );
     assert_eq!(result.endpoints.len(), CALLS as usize * 2);
     no_second_is_missing(&result);
     let metrics = cluster.api().get("/metrics").expect(200).text();
     let counted = metrics.lines().any(|line| {
         line.starts_with("carillon_") && line.contains("refused") && !line.ends_with(" 0")
     });
-    assert!(counted, "the coordinator counts what it refuses:\n{metrics}");
+    assert!(
+        counted,
+        "the coordinator counts what it refuses:\n{metrics}"
+    );
     assert!(!cluster.tell().contains("panicked"), "{}", cluster.tell());
 }
 
@@ -127,7 +151,9 @@ fn garbage(bus: &NatsBus, commands: &[BusMessage]) {
     for round in 0..5_000_usize {
         let subject = &subjects[round % subjects.len()];
         let mut octets: Vec<u8> = match round % 3 {
-            0 => (0..random.next() % 300).map(|_| (random.next() & 0xff) as u8).collect(),
+            0 => (0..random.next() % 300)
+                .map(|_| (random.next() & 0xff) as u8)
+                .collect(),
             _ => commands[round % commands.len()].payload.to_vec(),
         };
         match round % 3 {

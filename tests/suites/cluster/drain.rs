@@ -22,11 +22,20 @@ fn a_drained_node_ends_its_work_and_takes_none() {
     cluster.wait_for(1, NodeState::Draining);
     // What it carries goes on to its end.
     let ended = stage.wait_for_end(run.id, PATIENCE);
-    assert_eq!(ended.status, RunStatus::Completed, "{ended:#?}\n{}", cluster.tell());
+    assert_eq!(
+        ended.status,
+        RunStatus::Completed,
+        "{ended:#?}\n{}",
+        cluster.tell()
+    );
     // What comes goes elsewhere.
     let next = start(&cluster, &stage, &test, &lab);
     for node in cluster.list() {
-        assert_eq!(node.endpoints, if node.name == "b" { 20 } else { 0 }, "{node:#?}");
+        assert_eq!(
+            node.endpoints,
+            if node.name == "b" { 20 } else { 0 },
+            "{node:#?}"
+        );
     }
     stage.wait_for_end(next.id, PATIENCE);
     let answer = cluster.api().post("nodes/a/undrain", &json!({}));

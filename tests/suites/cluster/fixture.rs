@@ -127,7 +127,12 @@ pub(crate) fn start(cluster: &Cluster, stage: &Stage, test: &SavedTest, lab: &La
     let running = stage.wait(run.id, PATIENCE, |run| {
         run.status == RunStatus::Running || run.status.is_terminal()
     });
-    assert_eq!(running.status, RunStatus::Running, "{running:#?}\n{}", cluster.tell());
+    assert_eq!(
+        running.status,
+        RunStatus::Running,
+        "{running:#?}\n{}",
+        cluster.tell()
+    );
     wait_for_calls(lab, u64::from(test.endpoints / 2));
     run
 }
@@ -142,7 +147,11 @@ pub(crate) fn no_second_is_missing(result: &RunResult) {
     let whole: Vec<u32> = result.seconds.iter().map(|second| second.second).collect();
     assert!(is_whole(&whole), "aggregate: {whole:?}");
     for endpoint in &result.endpoints {
-        let seconds: Vec<u32> = endpoint.seconds.iter().map(|second| second.second).collect();
+        let seconds: Vec<u32> = endpoint
+            .seconds
+            .iter()
+            .map(|second| second.second)
+            .collect();
         let number = endpoint.report.endpoint.0;
         assert!(is_whole(&seconds), "endpoint {number}: {seconds:?}");
         assert!(!seconds.is_empty(), "endpoint {number} has no second");
@@ -156,7 +165,9 @@ fn is_whole(seconds: &[u32]) -> bool {
 /// How often a fault is tried: `few` of them in CI.
 pub(crate) fn rounds(few: u32) -> u32 {
     let given = std::env::var("CARILLON_CRASHES").ok();
-    given.map_or(few, |text| text.parse().expect("CARILLON_CRASHES is a number"))
+    given.map_or(few, |text| {
+        text.parse().expect("CARILLON_CRASHES is a number")
+    })
 }
 
 /// Seeded moments.
@@ -182,7 +193,10 @@ impl Moments {
 
     /// The next number.
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         self.0 >> 33
     }
 }

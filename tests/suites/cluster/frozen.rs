@@ -21,7 +21,9 @@ fn a_node_frozen_for_a_minute_sends_only_goodbyes() {
     let test = pairs(&stage, 40, "10m", &json!({ "buildup": "4m" }));
     let run = stage.start(&test);
     stage.wait(run.id, PATIENCE, |run| run.status == RunStatus::Running);
-    tests::until("some calls", PATIENCE, || (lab.stats().sip.calls_now >= 4).then_some(()));
+    tests::until("some calls", PATIENCE, || {
+        (lab.stats().sip.calls_now >= 4).then_some(())
+    });
     let Some(capture) = Capture::start("lo") else {
         return;
     };
@@ -43,8 +45,14 @@ fn a_node_frozen_for_a_minute_sends_only_goodbyes() {
         .into_iter()
         .filter(|seen| seen.at >= woken && seen.from.starts_with(&from))
         .collect();
-    let goodbyes = after.iter().filter(|seen| ["BYE", "CANCEL"].contains(&seen.sip.as_str()));
-    println!("{} packets after the freeze, {} of them goodbyes", after.len(), goodbyes.clone().count());
+    let goodbyes = after
+        .iter()
+        .filter(|seen| ["BYE", "CANCEL"].contains(&seen.sip.as_str()));
+    println!(
+        "{} packets after the freeze, {} of them goodbyes",
+        after.len(),
+        goodbyes.clone().count()
+    );
     assert!(goodbyes.count() > 0, "nothing was ended");
     for seen in &after {
         let is_answer = seen.sip.parse::<u16>().is_ok();
@@ -54,4 +62,3 @@ fn a_node_frozen_for_a_minute_sends_only_goodbyes() {
         );
     }
 }
-

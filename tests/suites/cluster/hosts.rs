@@ -32,8 +32,8 @@ impl Hosts {
             .start();
         let mut nodes = Vec::new();
         for (host, region) in [(0, "eu"), (1, "eu"), (2, "us")] {
-            let mut node = Worker::new(&format!("host{host}"), region, &nats.url())
-                .under(&network.on(host));
+            let mut node =
+                Worker::new(&format!("host{host}"), region, &nats.url()).under(&network.on(host));
             node.set("CARILLON_NODE_ADDRESS", &network.address(host));
             node.start();
             nodes.push(node);
@@ -60,7 +60,13 @@ impl Hosts {
     /// A project whose registrar is Kamailio.
     fn stage(&self, accounts: u32) -> Stage {
         let api = self.service.api();
-        Stage::at_host(&api, "hosts", &self.network.own(), self.kamailio.port(), accounts)
+        Stage::at_host(
+            &api,
+            "hosts",
+            &self.network.own(),
+            self.kamailio.port(),
+            accounts,
+        )
     }
 
     fn tell(&self) -> String {
@@ -94,32 +100,64 @@ fn a_run_over_three_hosts_adds_up_and_pairs_across_hosts_carry_media() {
     }));
     let run = stage.start(&test);
     let ended = stage.wait_for_end(run.id, PATIENCE);
-    assert_eq!(ended.status, RunStatus::Completed, "{ended:#?}\n{}", hosts.tell());
+    assert_eq!(
+        ended.status,
+        RunStatus::Completed,
+        "{ended:#?}\n{}",
+        hosts.tell()
+    );
     let result: RunResult = hosts.service.api().read(&format!("runs/{}/result", run.id));
-    assert_eq!(result.all.counts.calls_established, 300, "{:#?}", result.failures);
+    assert_eq!(
+        result.all.counts.calls_established, 300,
+        "{:#?}",
+        result.failures
+    );
     assert_eq!(result.endpoints.len(), 600);
     let mut shares = std::collections::BTreeMap::<(String, String), u32>::new();
     for endpoint in &result.endpoints {
-        assert_eq!(endpoint.report.outcome, Outcome::Success, "{:?}", endpoint.report);
+        assert_eq!(
+            endpoint.report.outcome,
+            Outcome::Success,
+            "{:?}",
+            endpoint.report
+        );
         let node = endpoint.report.node.0.clone();
-        *shares.entry((endpoint.group_name.clone(), node)).or_default() += 1;
+        *shares
+            .entry((endpoint.group_name.clone(), node))
+            .or_default() += 1;
         let call = endpoint.report.calls.first().expect("a call");
         let media = call.media.as_ref().expect("media");
         assert!(media.rx_packets > 300, "{:?}", endpoint.report);
-        assert!(media.mos.is_some_and(|mos| mos > 4.0), "{:?}", endpoint.report);
+        assert!(
+            media.mos.is_some_and(|mos| mos > 4.0),
+            "{:?}",
+            endpoint.report
+        );
     }
     println!("{shares:#?}");
     let of = |group: &str| -> Vec<(&str, u32)> {
         let shares = shares.iter().filter(|((name, _), _)| name == group);
-        shares.map(|((_, node), count)| (node.as_str(), *count)).collect()
+        shares
+            .map(|((_, node), count)| (node.as_str(), *count))
+            .collect()
     };
     let total = |group: &str| of(group).iter().map(|(_, count)| count).sum::<u32>();
     assert_eq!((total("callers"), total("callees")), (100, 100));
     assert_eq!((total("anyone"), total("answers")), (200, 200));
     assert_eq!(of("callees"), [("host2", 100)]);
-    assert_eq!(of("callers").iter().map(|(node, _)| *node).collect::<Vec<_>>(), ["host0", "host1"]);
+    assert_eq!(
+        of("callers")
+            .iter()
+            .map(|(node, _)| *node)
+            .collect::<Vec<_>>(),
+        ["host0", "host1"]
+    );
     assert_eq!(of("anyone").len(), 3, "spread over all hosts");
-    assert_eq!(of("anyone"), of("answers"), "both ends of a call on one host");
+    assert_eq!(
+        of("anyone"),
+        of("answers"),
+        "both ends of a call on one host"
+    );
     no_second_is_missing(&result);
     drop(hosts.nats);
 }
@@ -155,7 +193,9 @@ fn a_cut_cable_ends_the_run_on_both_sides_and_a_mended_one_revives_nothing() {
         let run = stage.start(&test);
         let path = format!("runs/{}", run.id);
         stage.wait(run.id, PATIENCE, |run| {
-            run.counts.as_ref().is_some_and(|counts| counts.calls_established == 60)
+            run.counts
+                .as_ref()
+                .is_some_and(|counts| counts.calls_established == 60)
         });
         let Some(capture) = Capture::start(hosts.network.bridge()) else {
             return;
@@ -163,10 +203,18 @@ fn a_cut_cable_ends_the_run_on_both_sides_and_a_mended_one_revives_nothing() {
         let (began, began_unix) = (Instant::now(), unix());
         let rule = |action: &str| {
             if matches!(cut, Cut::Both | Cut::Out) {
-                hosts.network.iptables(1, &[action, "OUTPUT", "-p", "tcp", "--dport", &port, "-j", "DROP"]);
+                hosts.network.iptables(
+                    1,
+                    &[
+                        action, "OUTPUT", "-p", "tcp", "--dport", &port, "-j", "DROP",
+                    ],
+                );
             }
             if matches!(cut, Cut::Both | Cut::In) {
-                hosts.network.iptables(1, &[action, "INPUT", "-p", "tcp", "--sport", &port, "-j", "DROP"]);
+                hosts.network.iptables(
+                    1,
+                    &[action, "INPUT", "-p", "tcp", "--sport", &port, "-j", "DROP"],
+                );
             }
         };
         rule("-A");
@@ -175,11 +223,22 @@ fn a_cut_cable_ends_the_run_on_both_sides_and_a_mended_one_revives_nothing() {
             run.status.is_terminal()
         });
         let ended = stage.wait_for_end(run.id, PATIENCE);
-        assert_eq!(ended.status, RunStatus::Failed, "{ended:#?}\n{}", hosts.tell());
+        assert_eq!(
+            ended.status,
+            RunStatus::Failed,
+            "{ended:#?}\n{}",
+            hosts.tell()
+        );
         assert!(ended.sentence.contains("`host1`"), "{}", ended.sentence);
-        println!("{cut:?}: {} after {failed:?}: {}", ended.reason, ended.sentence);
+        println!(
+            "{cut:?}: {} after {failed:?}: {}",
+            ended.reason, ended.sentence
+        );
         // Renewals that were on their way when the cable was cut count: two seconds more at most.
-        assert!(failed <= Duration::from_secs(17), "{cut:?}: FAILED after {failed:?}");
+        assert!(
+            failed <= Duration::from_secs(17),
+            "{cut:?}: FAILED after {failed:?}"
+        );
         let rest = Duration::from_secs(20).saturating_sub(began.elapsed());
         std::thread::sleep(rest);
         rule("-D");
@@ -187,7 +246,10 @@ fn a_cut_cable_ends_the_run_on_both_sides_and_a_mended_one_revives_nothing() {
         // Nothing is revived: the node holds nothing, the run stays what it is.
         until("nobody holding endpoints", PATIENCE, || {
             let page: Page<Node> = hosts.service.api().read("nodes");
-            page.items.iter().all(|node| node.endpoints == 0).then_some(())
+            page.items
+                .iter()
+                .all(|node| node.endpoints == 0)
+                .then_some(())
         });
         let still: shared::api::Run = hosts.service.api().read(&path);
         assert_eq!(still.status, RunStatus::Failed);
@@ -198,7 +260,12 @@ fn a_cut_cable_ends_the_run_on_both_sides_and_a_mended_one_revives_nothing() {
             .filter(|seen| seen.at > began_unix + 15.0 && seen.from.starts_with(&from))
             .filter(|seen| !matches!(seen.sip.as_str(), "200" | "481"))
             .collect();
-        assert!(late.is_empty(), "{cut:?}: {} packets, the first {:?}", late.len(), late.first());
+        assert!(
+            late.is_empty(),
+            "{cut:?}: {} packets, the first {:?}",
+            late.len(),
+            late.first()
+        );
         stage.wait(run.id, PATIENCE, |run| run.used.is_some());
     }
 }

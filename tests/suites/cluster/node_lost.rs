@@ -36,7 +36,13 @@ fn a_killed_node_fails_the_run_in_time_and_its_next_life_ends_its_calls() {
         assert_eq!(ended.status, RunStatus::Failed, "{ended:#?}");
         assert_eq!(ended.reason, "node_lost", "{ended:#?}");
         assert!(ended.sentence.contains("`b`"), "{}", ended.sentence);
-        assert!(ended.sentence.contains(&format!("of {} endpoints", CALLS * 2)), "{}", ended.sentence);
+        assert!(
+            ended
+                .sentence
+                .contains(&format!("of {} endpoints", CALLS * 2)),
+            "{}",
+            ended.sentence
+        );
         assert!(failed <= Duration::from_secs(15), "FAILED after {failed:?}");
         let free = takes("slots and credits back", killed, || {
             let own: Page<Organization> = cluster.api().read("organizations");
@@ -47,9 +53,15 @@ fn a_killed_node_fails_the_run_in_time_and_its_next_life_ends_its_calls() {
         });
         assert!(free <= Duration::from_secs(20), "free after {free:?}");
         // Not before the dead node's lease and grace are over: it might have lived behind a cut.
-        assert!(free >= Duration::from_secs(12), "free after {free:?} already");
+        assert!(
+            free >= Duration::from_secs(12),
+            "free after {free:?} already"
+        );
         let ledger: Page<LedgerEntry> = cluster.api().read("ledger?limit=500");
-        let of_run = ledger.items.iter().filter(|entry| entry.run == Some(run.id));
+        let of_run = ledger
+            .items
+            .iter()
+            .filter(|entry| entry.run == Some(run.id));
         let kinds: Vec<_> = of_run.map(|entry| entry.kind).collect();
         assert_eq!(kinds, [TransferKind::Settle, TransferKind::Reserve]);
         // The others have hung up; what the dead one held is still there, and nobody else can end it.
@@ -57,9 +69,16 @@ fn a_killed_node_fails_the_run_in_time_and_its_next_life_ends_its_calls() {
         assert!(left > 0 && left < u64::from(CALLS), "{left} calls left");
         let restarted = Instant::now();
         cluster.nodes[1].start();
-        let silent = takes("the target without calls", restarted, || lab.stats().sip.calls_now == 0);
-        println!("round {round}: FAILED after {failed:?}, free after {free:?}, {left} dialogs left, ended {silent:?} after the restart");
-        assert!(silent <= Duration::from_secs(5), "dialogs ended after {silent:?}");
+        let silent = takes("the target without calls", restarted, || {
+            lab.stats().sip.calls_now == 0
+        });
+        println!(
+            "round {round}: FAILED after {failed:?}, free after {free:?}, {left} dialogs left, ended {silent:?} after the restart"
+        );
+        assert!(
+            silent <= Duration::from_secs(5),
+            "dialogs ended after {silent:?}"
+        );
         cluster.wait_for(3, NodeState::Online);
     }
     for node in &cluster.nodes {
@@ -69,7 +88,8 @@ fn a_killed_node_fails_the_run_in_time_and_its_next_life_ends_its_calls() {
 
 #[test]
 fn a_run_that_may_go_on_without_a_node_says_what_is_missing() {
-    let Some(mut cluster) = Cluster::start("node-loss-continue", &[("a", "eu"), ("b", "eu")]) else {
+    let Some(mut cluster) = Cluster::start("node-loss-continue", &[("a", "eu"), ("b", "eu")])
+    else {
         return;
     };
     let lab = target();
@@ -78,7 +98,12 @@ fn a_run_that_may_go_on_without_a_node_says_what_is_missing() {
     let run = start(&cluster, &stage, &test, &lab);
     cluster.nodes[0].kill();
     let ended = stage.wait_for_end(run.id, PATIENCE);
-    assert_eq!(ended.status, RunStatus::Completed, "{ended:#?}\n{}", cluster.tell());
+    assert_eq!(
+        ended.status,
+        RunStatus::Completed,
+        "{ended:#?}\n{}",
+        cluster.tell()
+    );
     assert!(ended.sentence.contains("`a`"), "{}", ended.sentence);
     let result = result(&cluster, &run);
     let [missing] = &result.missing[..] else {
@@ -86,11 +111,22 @@ fn a_run_that_may_go_on_without_a_node_says_what_is_missing() {
     };
     assert_eq!((missing.node.as_str(), missing.endpoints), ("a", 20));
     assert_eq!(missing.unreported, 20);
-    let reported = result.endpoints.iter().filter(|endpoint| endpoint.report.node.0 == "b");
+    let reported = result
+        .endpoints
+        .iter()
+        .filter(|endpoint| endpoint.report.node.0 == "b");
     assert_eq!(reported.count(), 20);
     // What went on has all its seconds.
-    for endpoint in result.endpoints.iter().filter(|endpoint| endpoint.report.node.0 == "b") {
-        assert!(endpoint.seconds.len() >= 25, "{} seconds", endpoint.seconds.len());
+    for endpoint in result
+        .endpoints
+        .iter()
+        .filter(|endpoint| endpoint.report.node.0 == "b")
+    {
+        assert!(
+            endpoint.seconds.len() >= 25,
+            "{} seconds",
+            endpoint.seconds.len()
+        );
     }
     // The lost node's calls are its next life's business.
     cluster.nodes[0].start();

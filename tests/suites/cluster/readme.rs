@@ -18,7 +18,9 @@ fn blocks() -> Vec<(String, String)> {
         .expect("the section `As a cluster`");
     let blocks = section.split("```").skip(1).step_by(2);
     let blocks = blocks.filter_map(|block| block.split_once('\n'));
-    blocks.map(|(kind, text)| (kind.to_owned(), text.to_owned())).collect()
+    blocks
+        .map(|(kind, text)| (kind.to_owned(), text.to_owned()))
+        .collect()
 }
 
 #[test]
@@ -39,7 +41,10 @@ fn the_cluster_of_the_readme_works_word_for_word() {
     let bash = |name: &str, script: &str| {
         let mut command = Command::new("bash");
         command.args(["-euo", "pipefail", "-c", script]);
-        command.current_dir(scratch.path()).env("PATH", &tools).env("HOME", &home);
+        command
+            .current_dir(scratch.path())
+            .env("PATH", &tools)
+            .env("HOME", &home);
         command.env("XDG_CONFIG_HOME", &home).env("NO_COLOR", "1");
         // What a reader has free: the usual ports.
         command.env("CARILLON_HTTP_BIND", format!("127.0.0.1:{http}"));
@@ -49,7 +54,10 @@ fn the_cluster_of_the_readme_works_word_for_word() {
     // The reader's own ports, and a shell that stays while its jobs run.
     let first = blocks[0]
         .1
-        .replace("nats-server -a 127.0.0.1", &format!("nats-server -a 127.0.0.1 -p {nats}"))
+        .replace(
+            "nats-server -a 127.0.0.1",
+            &format!("nats-server -a 127.0.0.1 -p {nats}"),
+        )
         .replace("nats://127.0.0.1:4222", &format!("nats://127.0.0.1:{nats}"));
     assert_ne!(first, blocks[0].1);
     let mut jobs = bash("jobs", &format!("{first}\nwait"));
@@ -57,7 +65,10 @@ fn the_cluster_of_the_readme_works_word_for_word() {
         assert!(jobs.ended().is_none(), "{}", jobs.tail());
         let printed = jobs.output();
         let listening = printed.contains("listening on");
-        let key = printed.split_whitespace().find(|word| word.starts_with("clk_"))?.to_owned();
+        let key = printed
+            .split_whitespace()
+            .find(|word| word.starts_with("clk_"))?
+            .to_owned();
         listening.then_some(key)
     });
     let address = format!("http://127.0.0.1:{http}");
@@ -82,8 +93,18 @@ fn the_cluster_of_the_readme_works_word_for_word() {
     let printed = walk.output();
     assert!(status.success(), "{status}:\n{printed}\n{}", jobs.tail());
     // The list, the live figures of the subscriber, and the summary.
-    for expected in ["berlin-1", "lyon-1", "ONLINE", "carillon.v1.runs.", "\"mos\"", "100 of 100"] {
-        assert!(printed.contains(expected), "{expected} is not in:\n{printed}");
+    for expected in [
+        "berlin-1",
+        "lyon-1",
+        "ONLINE",
+        "carillon.v1.runs.",
+        "\"mos\"",
+        "100 of 100",
+    ] {
+        assert!(
+            printed.contains(expected),
+            "{expected} is not in:\n{printed}"
+        );
     }
     let runs: shared::api::Page<shared::api::Run> = api.read("runs");
     let [run] = &runs.items[..] else {
@@ -92,7 +113,10 @@ fn the_cluster_of_the_readme_works_word_for_word() {
     assert_eq!(run.status, RunStatus::Completed, "{run:#?}");
     assert_eq!(run.counts.as_ref().expect("counts").calls_established, 100);
     assert!(kamailio.counter("registrar:accepted_regs") >= 200);
-    println!("{}", printed.lines().take(30).collect::<Vec<_>>().join("\n"));
+    println!(
+        "{}",
+        printed.lines().take(30).collect::<Vec<_>>().join("\n")
+    );
 }
 
 /// A path on which `carillon` and `nats` are found: the first is what was built, the second what
@@ -104,7 +128,11 @@ fn tools(scratch: &Scratch) -> String {
     let python = Repository::find().root().join("target/contract/bin/python");
     let client = Repository::find().root().join("tests/harness/nats_sub.py");
     let nats = folder.join("nats");
-    let script = format!("#!/bin/sh\nexec '{}' '{}' \"$@\"\n", python.display(), client.display());
+    let script = format!(
+        "#!/bin/sh\nexec '{}' '{}' \"$@\"\n",
+        python.display(),
+        client.display()
+    );
     std::fs::write(&nats, script).expect("a script");
     std::fs::set_permissions(&nats, PermissionsExt::from_mode(0o755)).expect("its mode");
     let path = std::env::var("PATH").unwrap_or_default();
