@@ -152,7 +152,7 @@ fn head(
         failures: summary.failures,
         generator: summary.generator,
         thresholds: summary.thresholds,
-        missing: Vec::new(),
+        missing: summary.missing,
         seconds: reader.seconds()?,
         endpoints: Vec::new(),
     })
@@ -185,6 +185,7 @@ fn unfinished(header: &Header) -> Summary {
         failures: Vec::new(),
         generator: shared::result::GeneratorHealth::default(),
         thresholds: Vec::new(),
+        missing: Vec::new(),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Small tests and nodes for the unit tests of this crate.
 
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
 use shared::definition::{
     Account, Codec, Group, Media, Playout, Registrar, SocketMode, Target, Test, Transport,
 };
@@ -8,8 +11,10 @@ use shared::id::{
 };
 use shared::phase::{Outcome, Phase};
 use shared::units::Millis;
-use shared::wire::{EndpointReport, Frame, NodeStatus};
+use shared::wire::{EndpointReport, Frame, LifeId, NodeStatus, Refused, Renew};
 
+use crate::core::Now;
+use crate::core::cluster::Cluster;
 use crate::core::record::RunRecord;
 
 /// A node with plenty of everything.
@@ -24,6 +29,36 @@ pub(crate) fn node(name: &str) -> NodeStatus {
         endpoints: 0,
         ..NodeStatus::default()
     }
+}
+
+/// The only life of a node in most tests.
+pub(crate) const LIFE: LifeId = LifeId(7);
+
+/// A renewal sent at a moment of the node's own clocks, which both stand at the same.
+pub(crate) fn renew(status: NodeStatus, sent: Duration) -> Renew {
+    let sent_boot_us = u64::try_from(sent.as_micros()).unwrap();
+    Renew {
+        sent_boot_us,
+        sent_unix_us: i64::try_from(sent_boot_us).unwrap(),
+        status,
+        runs: Vec::new(),
+        clock: None,
+        refused: Refused::default(),
+    }
+}
+
+/// A cluster in which these renewed at `now` for the first time.
+pub(crate) fn cluster(now: Instant, nodes: impl IntoIterator<Item = NodeStatus>) -> Cluster {
+    let mut cluster = Cluster::new(now, BTreeSet::new());
+    let now = Now {
+        instant: now,
+        unix_ms: 0,
+    };
+    for status in nodes {
+        let node = status.node.clone();
+        cluster.renewed(now, &node, LIFE, &renew(status, Duration::from_secs(1)));
+    }
+    cluster
 }
 
 /// A group of registering endpoints.

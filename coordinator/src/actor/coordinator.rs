@@ -8,7 +8,10 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, StreamHandler, WeakA
 use futures_util::stream;
 use shared::bus::{Bus, BusMessage, REPORTS_CAPACITY, Subscription};
 use shared::id::{NodeId, OrganizationId, RunId};
-use shared::wire::{REPORTS, Report, decode};
+use shared::wire::{
+    ClusterId, Downward, EndCause, Head, LeaseVerdict, LifeId, Message as Envelope, Order, REPORTS,
+    Renew, Report, Upward, command_subject, decode, encode,
+};
 use tokio::sync::oneshot;
 
 use super::audit::Auditor;
@@ -18,8 +21,8 @@ use super::published::Published;
 use super::recover::Recovered;
 use crate::core::Now;
 use crate::core::accounts::AccountsInUse;
+use crate::core::cluster::{Cluster, Renewal};
 use crate::core::ledger::Ledger;
-use crate::core::nodes::Nodes;
 use crate::core::plan::Plan;
 use crate::core::queue::StartQueue;
 use crate::core::record::RunRecord;
@@ -36,7 +39,7 @@ pub(crate) struct CoordinatorActor {
     pub(super) control: Control,
     pub(super) plan: Plan,
     pub(super) epoch: u64,
-    pub(super) nodes: Nodes,
+    pub(super) nodes: Cluster,
     pub(super) runs: BTreeMap<RunId, LiveRun>,
     /// The same runs, for those who watch.
     pub(super) board: Arc<Board>,
@@ -60,6 +63,8 @@ pub(crate) struct CoordinatorActor {
     reports: Option<Subscription>,
     overflow: Overflow,
     unreadable: u64,
+    /// Messages sent to nodes.
+    sent: u64,
 }
 
 /// What the actor is made of beside its cores.
@@ -79,7 +84,6 @@ pub(crate) struct Parts {
 /// Reports that the full queue refused, as seen so far.
 #[derive(Default)]
 struct Overflow {
-    told: u64,
     /// The subscription's own counter cannot be read while the stream holds it.
     counter: Arc<std::sync::atomic::AtomicU64>,
 }
@@ -94,7 +98,7 @@ impl CoordinatorActor {
             writer: parts.writer,
             plan: parts.plan,
             epoch: parts.epoch,
-            nodes: Nodes::default(),
+            nodes: Cluster::new(now().instant, parts.recovered.drained.clone()),
             runs: BTreeMap::new(),
             board: parts.board,
             published: parts.published,
@@ -112,6 +116,7 @@ impl CoordinatorActor {
             reports: Some(reports),
             overflow: Overflow::default(),
             unreadable: 0,
+            sent: 0,
         };
         for organization in actor.ledger.organizations() {
             actor.publish(organization);
@@ -120,30 +125,96 @@ impl CoordinatorActor {
     }
 
     fn message(&mut self, message: &BusMessage, address: &WeakAddr<Self>) {
-        let report: Report = match decode(&message.payload) {
-            Ok(report) => report,
+        let Some(node) = sender(&message.subject) else {
+            return;
+        };
+        let Envelope { head, body } = match decode::<Envelope<Upward>>(&message.payload) {
+            Ok(message) => message,
             Err(error) => {
                 self.unreadable += 1;
                 tracing::warn!(subject = %message.subject, %error, count = self.unreadable, "a node's message cannot be read");
                 return;
             }
         };
+        let life = head.life;
+        match body {
+            Upward::Renew(renew) => self.renew(&node, &head, &renew, address),
+            Upward::Prepared {
+                run,
+                run_epoch,
+                problems,
+            } => {
+                let input = Input::Prepared {
+                    node,
+                    life,
+                    run_epoch,
+                    problems,
+                };
+                self.drive(run, input, address);
+            }
+            Upward::Item(item) => {
+                let ends = matches!(
+                    item.report,
+                    Report::Ended {
+                        cause: EndCause::Finished | EndCause::Ordered,
+                        ..
+                    }
+                );
+                if ends {
+                    failpoint(failpoint::AFTER_LAST_REPORT);
+                }
+                self.drive(item.run, Input::Item { node, life, item }, address);
+            }
+        }
+    }
+
+    fn renew(&mut self, node: &NodeId, head: &Head, renew: &Renew, address: &WeakAddr<Self>) {
         let at = now();
-        if let Report::Status(status) = report {
-            self.nodes.status(at.instant, status);
-            self.wake(address);
-            return;
-        }
-        let Some((run, node)) = origin(&report) else {
-            return;
+        let life = head.life;
+        let verdict = match self.nodes.renewed(at, node, life, renew) {
+            Renewal::Outdated => return,
+            Renewal::Denied(verdict) => verdict,
+            Renewal::Granted { .. } => LeaseVerdict::Granted,
         };
-        if let Some(node) = node {
-            self.nodes.heard(at.instant, node);
+        let mut orders: Vec<Order> = Vec::new();
+        if verdict == LeaseVerdict::Granted {
+            let live: Vec<RunId> = self.runs.keys().copied().collect();
+            for run in live {
+                let held = renew.runs.iter().find(|held| held.run == run);
+                let input = Input::Renewed {
+                    node: node.clone(),
+                    life,
+                    epoch: head.epoch,
+                    held: held.copied(),
+                };
+                self.drive(run, input, address);
+                let core = self.runs.get(&run).and_then(|live| live.core.as_ref());
+                orders.extend(core.and_then(|core| core.order(node, life)));
+            }
         }
-        if matches!(report, Report::Ended { .. }) {
-            failpoint(failpoint::AFTER_LAST_REPORT);
+        let unix_us = |now: Now| i64::try_from(now.unix_ms.saturating_mul(1_000)).unwrap_or(0);
+        let (came, sent) = (unix_us(at), unix_us(now()));
+        let lease = self.nodes.lease(came, sent, node, renew, verdict, orders);
+        self.send(node, life, Downward::Lease(Box::new(lease)));
+        self.wake(address);
+    }
+
+    /// Puts a message under its head and on the bus. What is lost there is asked for again.
+    pub(super) fn send(&mut self, node: &NodeId, life: LifeId, body: Downward) {
+        self.sent += 1;
+        let head = Head {
+            cluster: ClusterId(1),
+            epoch: self.epoch,
+            life,
+            sequence: self.sent,
+            expires_boot_us: self.nodes.expires_boot_us(now().instant, node, life),
+        };
+        match encode(&Envelope { head, body }) {
+            Ok(payload) => {
+                self.bus.publish(&command_subject(node), payload);
+            }
+            Err(error) => tracing::error!(%node, %error, "a command cannot be written"),
         }
-        self.drive(run, Input::Report(report), address);
     }
 
     fn wake(&mut self, address: &WeakAddr<Self>) {
@@ -153,18 +224,13 @@ impl CoordinatorActor {
             .counter
             .load(std::sync::atomic::Ordering::Relaxed);
         self.board.count_bus(self.unreadable, refused);
-        let lost = refused.saturating_sub(self.overflow.told);
-        self.overflow.told = refused;
         let live: Vec<RunId> = self
             .runs
             .iter()
-            .filter(|(_, live)| live.core.is_some() && !live.status().is_terminal())
+            .filter(|(_, live)| live.core.is_some())
             .map(|(run, _)| *run)
             .collect();
         for run in live {
-            if lost > 0 {
-                self.drive(run, Input::Overflow(lost), address);
-            }
             self.drive(run, Input::Wake, address);
         }
     }
@@ -229,14 +295,6 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
-    /// Nobody took a command off the bus.
-    pub(super) fn undelivered(run: RunId, node: NodeId) -> Self {
-        Self {
-            run,
-            input: Input::Undelivered(node),
-        }
-    }
-
     /// Storing failed.
     pub(crate) fn storage(run: RunId, error: String) -> Self {
         Self {
@@ -254,17 +312,12 @@ impl Handler<Trouble> for CoordinatorActor {
     }
 }
 
-/// The run, and the sender where the message names it.
-fn origin(report: &Report) -> Option<(RunId, Option<&NodeId>)> {
-    match report {
-        Report::Status(_) | Report::Tells(_) => None,
-        Report::Prepared { run, node, .. } | Report::Ended { run, node, .. } => {
-            Some((*run, Some(node)))
-        }
-        Report::Frame(frame) => Some((frame.run, Some(&frame.node))),
-        Report::Endpoint(report) => Some((report.run, Some(&report.node))),
-        Report::Trace(trace) => Some((trace.run, None)),
-    }
+/// The node whose reports come on a subject.
+fn sender(subject: &str) -> Option<NodeId> {
+    let name = subject
+        .strip_prefix("carillon.internal.nodes.")?
+        .strip_suffix(".report")?;
+    Some(NodeId(name.to_owned()))
 }
 
 /// Both clocks.

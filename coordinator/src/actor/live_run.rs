@@ -6,7 +6,7 @@ use std::sync::Arc;
 use shared::api::Headline;
 use shared::phase::RunStatus;
 use shared::result::StatusMove;
-use shared::wire::{DesiredState, Problem};
+use shared::wire::Problem;
 use tokio::sync::oneshot;
 
 use super::update::Parked;
@@ -43,8 +43,6 @@ pub(super) struct LiveRun {
     pub(super) is_stored: bool,
     /// Its terminal record is on disk.
     pub(super) has_ended: bool,
-    /// Commands of this number and below are no longer sent: a stop overtook them.
-    pub(super) overtaken: u64,
     pub(super) waiting: Vec<Waiting>,
     /// Changes of its label that wait for the commit under way.
     pub(super) parked: Vec<Parked>,
@@ -71,20 +69,16 @@ impl LiveRun {
         }
     }
 
-    /// Takes over what the core put out. Commands to stop are given back: they wait for no commit,
-    /// and overtake whatever was to be commanded before.
+    /// Takes over what the core put out. What is sent is given back: it waits for no commit.
     pub(super) fn take_outputs(&mut self) -> Vec<Output> {
-        let mut stops = Vec::new();
+        let mut sent = Vec::new();
         while let Some(output) = self.core.as_mut().and_then(Run::poll) {
             match &output {
-                Output::Send(_, desired) if desired.state == DesiredState::Stopped => {
-                    self.overtaken = desired.sequence;
-                    stops.push(output);
-                }
+                Output::Send(..) => sent.push(output),
                 _ => self.held.push_back(output),
             }
         }
-        stops
+        sent
     }
 
     /// Takes a move into the record.

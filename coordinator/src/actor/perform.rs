@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use actix::{AsyncContext, Context, Handler, Message, WeakAddr};
-use shared::bus::Bus;
 use shared::definition::Test;
-use shared::id::{NodeId, OrganizationId, ProjectId, RunId};
+use shared::id::{OrganizationId, ProjectId, RunId};
 use shared::phase::RunStatus;
 use shared::result::{StatusMove, Verdict};
-use shared::wire::{Desired, DesiredState, Problem, command_subject, encode};
+use shared::wire::{Downward, Problem};
 
 use super::commit::refusal;
-use super::coordinator::{CoordinatorActor, Trouble, now};
+use super::coordinator::{CoordinatorActor, now};
 use super::live_run::LiveRun;
 use crate::core::accounts::Picked;
 use crate::core::limits::{Limits, Wanted, exceeded, limited};
@@ -100,8 +99,8 @@ impl CoordinatorActor {
             let Some(live) = self.runs.get_mut(&run) else {
                 return;
             };
-            for stop in live.take_outputs() {
-                self.effect(run, stop, address);
+            for sent in live.take_outputs() {
+                self.effect(run, sent);
             }
             let Some(live) = self.runs.get_mut(&run) else {
                 return;
@@ -111,7 +110,7 @@ impl CoordinatorActor {
             }
             match live.held.pop_front() {
                 Some(Output::Move(step)) => self.step(run, &step, address),
-                Some(output) => self.effect(run, output, address),
+                Some(output) => self.effect(run, output),
                 None => break,
             }
         }
@@ -171,7 +170,7 @@ impl CoordinatorActor {
     }
 
     /// Anything but a status.
-    fn effect(&mut self, run: RunId, output: Output, address: &WeakAddr<Self>) {
+    fn effect(&mut self, run: RunId, output: Output) {
         let Some(live) = self.runs.get_mut(&run) else {
             return;
         };
@@ -202,14 +201,12 @@ impl CoordinatorActor {
                     }
                 }))
             }
-            Output::Send(node, desired) => {
-                let stops = desired.state == DesiredState::Stopped;
-                if !stops && desired.sequence <= live.overtaken {
-                    return;
-                }
-                send(self.bus.as_ref(), address, run, node, &desired);
+            Output::Send(node, life, body) => {
+                self.send(&node, life, body);
                 return;
             }
+            // Everything is released with the terminal record, for now.
+            Output::Release => return,
         };
         self.push(command);
     }
@@ -268,7 +265,7 @@ impl CoordinatorActor {
                 actor.do_send(Advance);
             }
         }
-        self.perform(run, address);
+        self.drive(run, Input::Committed(status), address);
         if status.is_terminal() {
             self.ended(run, address);
         }
@@ -403,37 +400,19 @@ impl Handler<Advance> for CoordinatorActor {
 fn enroll(shown: &Shown, output: &Output) {
     // None: it has ended, and what comes late is not taken in either.
     let _ = shown.with_roster(|roster| match output {
-        Output::Send(node, desired) if desired.state == DesiredState::Prepared => {
+        Output::Send(node, _, Downward::Prepare(desired)) => {
             roster.recast(&desired.test);
             roster.assign(node, &desired.shares);
         }
         Output::Store(Record::Frame(frame)) => roster.frame(frame),
         Output::Store(Record::Report(report)) => roster.report(report),
         Output::Store(Record::Trace(trace)) => roster.trace(trace.endpoint),
-        Output::Send(..) | Output::Store(_) | Output::Move(_) | Output::Live(_) => {}
+        Output::Send(..)
+        | Output::Store(_)
+        | Output::Move(_)
+        | Output::Live(_)
+        | Output::Release => {}
     });
-}
-
-fn send(
-    bus: &dyn Bus,
-    address: &WeakAddr<CoordinatorActor>,
-    run: RunId,
-    node: NodeId,
-    desired: &Desired,
-) {
-    let published = match encode(desired) {
-        Ok(payload) => bus.publish(&command_subject(&node), payload),
-        Err(error) => {
-            tracing::error!(%run, %node, %error, "a command cannot be written");
-            shared::bus::Published::default()
-        }
-    };
-    if (published.delivered == 0 || published.refused > 0)
-        && let Some(address) = address.upgrade()
-    {
-        // Bounded by the commands that were sent: one answer each.
-        address.do_send(Trouble::undelivered(run, node));
-    }
 }
 
 /// Runs that have not ended, of all organizations.

@@ -242,7 +242,6 @@ impl CoordinatorActor {
             committing: false,
             is_stored: false,
             has_ended: false,
-            overtaken: 0,
             waiting: vec![new.waiting],
             parked: Vec::new(),
         };

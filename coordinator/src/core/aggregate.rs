@@ -6,18 +6,23 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use shared::definition::Test;
 use shared::id::{EndpointIndex, NodeId, RunId};
 use shared::metric::{CATALOGUE, Kind};
 use shared::phase::Phase;
 use shared::result::{Counts, FailureRow, Part};
-use shared::wire::{EndpointReport, Frame, GeneratorSecond};
+use shared::wire::{EndpointReport, Frame, GeneratorSecond, Share};
 
 use super::counts::{self, Role};
 use super::failures::{Failures, place};
 use super::generator::{Generator, Traffic};
 use super::part::{CallTotals, Sketches, part};
 use super::summary::AggregateSecond;
+
+mod state;
+
+pub(crate) use state::AggregateState;
 
 /// Everything measured in one run so far. Bounded by endpoints, groups and metrics, not by time.
 #[derive(Debug)]
@@ -37,7 +42,7 @@ pub(crate) struct Aggregate {
 }
 
 /// What was refused, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Strange {
     /// Frames of another run or epoch, or of a node without a share.
     pub(crate) foreign: u64,
@@ -74,7 +79,7 @@ struct EndpointState {
     reported: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Progress {
     next_sequence: u64,
     /// Seconds before this one are complete on the node.
@@ -82,7 +87,7 @@ struct Progress {
     ended: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct OpenSecond {
     groups: Vec<Sketches>,
     generator: Option<GeneratorSecond>,
@@ -265,6 +270,12 @@ impl Aggregate {
         }
     }
 
+    /// Seconds before this one are complete on a node.
+    pub(crate) fn complete_to(&self, node: &NodeId) -> u32 {
+        let progress = self.nodes.get(node);
+        progress.map_or(0, |progress| progress.complete_to)
+    }
+
     /// A node will send nothing more.
     pub(crate) fn ended(&mut self, node: &NodeId) {
         if let Some(progress) = self.nodes.get_mut(node) {
@@ -364,6 +375,18 @@ impl Aggregate {
     pub(crate) fn unreported(&self) -> usize {
         self.endpoints
             .iter()
+            .filter(|state| !state.reported)
+            .count()
+    }
+
+    /// Endpoints of a share that have not reported.
+    pub(crate) fn unreported_of(&self, share: &Share) -> usize {
+        let before = self.groups.iter().take(share.group.index());
+        let start: usize = before.map(|group| group.counts.endpoints as usize).sum();
+        self.endpoints
+            .iter()
+            .skip(start.saturating_add(share.first as usize))
+            .take(share.count as usize)
             .filter(|state| !state.reported)
             .count()
     }

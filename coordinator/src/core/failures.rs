@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use shared::phase::Outcome;
 use shared::result::FailureRow;
 use shared::wire::EndpointReport;
 
 /// Rows of failures. The example is the endpoint with the lowest number, so that two runs that
 /// failed alike show the same one.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Failures {
     rows: BTreeMap<(u8, Option<u16>), FailureRow>,
     left_out: u32,

@@ -4,6 +4,7 @@
 //! late, and must not miss an overload that falsified the figures. So it looks at shares of the
 //! whole run, and at several late seconds, never at one.
 
+use serde::{Deserialize, Serialize};
 use shared::result::{Distribution, GeneratorHealth};
 use shared::stat::Histogram;
 use shared::wire::GeneratorSecond;
@@ -11,7 +12,7 @@ use shared::wire::GeneratorSecond;
 use super::counts::percent;
 
 /// Sums of all generator seconds of a run.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Generator {
     send_late_us: Histogram,
     timer_late_us: Histogram,

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use shared::definition::{Registrar, Target, Test, Transport};
 use shared::phase::{Outcome, Phase};
 use shared::result::Counts;
@@ -22,7 +23,7 @@ pub(crate) struct CriticalError {
 }
 
 /// What the endpoints' reports say together. Bounded by registrars and groups.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Endings {
     /// By registrar.
     registrations: BTreeMap<u16, Tally>,
@@ -30,7 +31,7 @@ pub(crate) struct Endings {
     callers: BTreeMap<u16, Tally>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Tally {
     ended: u32,
     failed: u32,
@@ -38,7 +39,7 @@ struct Tally {
     since_unix_ms: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Example {
     endpoint: u32,
     account: String,

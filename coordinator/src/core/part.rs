@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use shared::metric::{self, CATALOGUE, MetricId};
 use shared::phase::Outcome;
 use shared::result::{Counts, Distribution, LivePart, MetricSummary, Part};
@@ -11,7 +12,7 @@ use shared::wire::{CALLS_PER_ENDPOINT_MAX, CallReport, EndpointReport, MediaRepo
 use super::counts::{percent, ratios};
 
 /// One sketch for each metric that has a sample. Merging is exact in any order.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sketches {
     by_metric: Vec<Option<Box<Sketch>>>,
 }
@@ -93,7 +94,7 @@ impl Sketches {
 }
 
 /// What the endpoints of a part reported at their ends.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CallTotals {
     /// Final codes of the INVITEs that our callers sent; none where no final answer came.
     pub(crate) codes: BTreeMap<Option<u16>, u64>,

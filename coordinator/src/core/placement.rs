@@ -9,7 +9,7 @@ use shared::definition::{Group, Test};
 use shared::id::NodeId;
 use shared::wire::{NodeStatus, Problem};
 
-use super::nodes::Nodes;
+use super::cluster::Cluster;
 
 /// Those of `online` that `group` may run on, in the order of their names.
 pub(crate) fn allowed<'a>(group: &Group, online: &[&'a NodeStatus]) -> Vec<&'a NodeStatus> {
@@ -29,7 +29,7 @@ fn fits(group: &Group, node: &NodeStatus) -> bool {
 }
 
 /// What speaks against the wishes of the groups; those who wish the same are told of once.
-pub(crate) fn problems(now: Instant, test: &Test, nodes: &Nodes) -> Vec<Problem> {
+pub(crate) fn problems(now: Instant, test: &Test, nodes: &Cluster) -> Vec<Problem> {
     let online: Vec<&NodeStatus> = nodes.online(now).collect();
     let mut problems = Vec::new();
     let mut told: BTreeSet<(Option<&str>, &[NodeId])> = BTreeSet::new();
@@ -62,7 +62,7 @@ pub(crate) fn problems(now: Instant, test: &Test, nodes: &Nodes) -> Vec<Problem>
 fn named(
     now: Instant,
     group: &Group,
-    nodes: &Nodes,
+    nodes: &Cluster,
     online: &[&NodeStatus],
     problems: &mut Vec<Problem>,
 ) {
@@ -80,7 +80,7 @@ fn named(
     }
 }
 
-fn no_node_in_region(now: Instant, group: &Group, nodes: &Nodes) -> Problem {
+fn no_node_in_region(now: Instant, group: &Group, nodes: &Cluster) -> Problem {
     let region = group.region.as_deref().unwrap_or_default();
     let which = if group.nodes.is_empty() {
         "node"
@@ -99,8 +99,12 @@ fn no_node_in_region(now: Instant, group: &Group, nodes: &Nodes) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use shared::wire::LEASE_TTL;
+
     use super::*;
-    use crate::core::nodes::NODE_TTL;
+    use crate::core::Now;
     use crate::testing;
 
     fn node(name: &str, region: &str) -> NodeStatus {
@@ -113,13 +117,16 @@ mod tests {
     #[test]
     fn a_region_without_a_node_names_those_that_exist() {
         let begin = Instant::now();
-        let mut nodes = Nodes::default();
-        nodes.status(begin, node("b", "us"));
-        nodes.status(begin, node("a", "eu"));
+        let mut nodes = testing::cluster(begin, [node("b", "us"), node("a", "eu")]);
         let mut now = begin;
-        while now < begin + NODE_TTL {
-            now += NODE_TTL / 10;
-            nodes.heard(now, &NodeId("b".to_owned()));
+        for second in 1..=LEASE_TTL.as_secs() {
+            now += Duration::from_secs(1);
+            let at = Now {
+                instant: now,
+                unix_ms: 0,
+            };
+            let renew = testing::renew(node("b", "us"), Duration::from_secs(1 + second));
+            nodes.renewed(at, &NodeId("b".to_owned()), testing::LIFE, &renew);
         }
         let mut test = testing::pair_test(2, 2);
         test.groups[0].region = Some("eu".to_owned());
@@ -138,8 +145,7 @@ mod tests {
     #[test]
     fn every_named_node_must_be_online() {
         let now = Instant::now();
-        let mut nodes = Nodes::default();
-        nodes.status(now, node("a", "eu"));
+        let nodes = testing::cluster(now, [node("a", "eu")]);
         let mut test = testing::pair_test(2, 2);
         test.groups[0].nodes = ["a", "x", "y"].map(|n| NodeId(n.to_owned())).to_vec();
         let found = problems(now, &test, &nodes);

@@ -1,25 +1,36 @@
 //! One run from its submission to its end: the core behind the CoordinatorActor.
 //!
 //! Shape: `handle(now, input, world)`, then `poll` until none. The shell wakes it at least five times
-//! a second; all deadlines are kept in here. Source: PRODUCT §2, §3, §7; DESIGN "The way of a run".
+//! a second; all deadlines are kept in here. After its terminal status a run only waits for its nodes
+//! to let go of it. Source: PRODUCT §2, §3, §7; DESIGN "The way of a run", 9 and 10.
 
+mod checkpoint;
+mod ending;
+mod items;
 mod kinds;
+mod member;
+mod orders;
+mod relay;
 mod start;
 mod tell;
 
-pub(crate) use kinds::{Frozen, Input, Output, Record, StopCause, World};
+pub(crate) use checkpoint::Checkpoint;
+pub(crate) use kinds::{Frozen, Input, Output, Record, StopCause, Untaken, World};
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use shared::definition::Test;
 use shared::id::NodeId;
 use shared::phase::RunStatus;
-use shared::wire::{DesiredState, Problem, Report, Share};
+use shared::result::MissingShare;
+use shared::wire::{Problem, Share};
 
+use self::checkpoint::Pending;
+use self::ending::Broken;
+use self::member::Member;
 use self::tell::Live;
 use super::aggregate::Aggregate;
-use super::nodes::Nodes;
 use super::outcome::Endings;
 use super::status::StatusMachine;
 use super::{Now, millis};
@@ -29,18 +40,45 @@ use super::{Now, millis};
 pub(crate) struct Run {
     frozen: Frozen,
     status: StatusMachine,
-    sequence: u64,
-    allocation: Vec<(NodeId, Vec<Share>)>,
-    prepared: BTreeSet<NodeId>,
+    members: Vec<Member>,
     aggregate: Aggregate,
     endings: Endings,
     problems: Vec<Problem>,
     /// When the present status must have been left.
     deadline: Option<Instant>,
-    began: Option<Now>,
+    began: Option<Began>,
     interrupted: bool,
+    /// Why it fails as soon as its nodes have told everything.
+    broken: Option<Broken>,
+    /// Shares of lost nodes that it goes on without.
+    missing: Vec<MissingShare>,
+    /// Since when it has ended.
+    over: Option<Over>,
+    pending: Pending,
+    untaken: Untaken,
+    /// The epoch of the coordinator that took it over from a checkpoint.
+    adopted_under: Option<u64>,
     live: Live,
     outputs: VecDeque<Output>,
+}
+
+/// When it went RUNNING.
+#[derive(Clone, Copy, Debug)]
+struct Began {
+    unix_ms: u64,
+    /// Of this moment it had run for `before`.
+    at: Instant,
+    before: Duration,
+}
+
+/// It has ended.
+#[derive(Clone, Copy, Debug)]
+struct Over {
+    since: Instant,
+    /// Its end is on disk.
+    is_stored: bool,
+    /// [`Output::Release`] was put out.
+    is_released: bool,
 }
 
 impl Run {
@@ -52,14 +90,18 @@ impl Run {
             status,
             aggregate,
             frozen,
-            sequence: 0,
-            allocation: Vec::new(),
-            prepared: BTreeSet::new(),
+            members: Vec::new(),
             endings: Endings::default(),
             problems: Vec::new(),
             deadline: Some(now.instant + start::NODE_WAIT),
             began: None,
             interrupted: false,
+            broken: None,
+            missing: Vec::new(),
+            over: None,
+            pending: Pending::default(),
+            untaken: Untaken::default(),
+            adopted_under: None,
             live: Live::default(),
             outputs: VecDeque::new(),
         };
@@ -88,25 +130,45 @@ impl Run {
         self.outputs.pop_front()
     }
 
-    /// Takes one input. After a terminal status nothing changes any more.
+    /// What of its nodes' messages was not taken.
+    pub(crate) fn untaken(&self) -> Untaken {
+        self.untaken
+    }
+
+    /// What each of its nodes carries; empty before it has its start slot.
+    pub(crate) fn shares(&self) -> impl Iterator<Item = (&NodeId, &[Share])> {
+        self.members
+            .iter()
+            .map(|member| (&member.node, member.shares.as_slice()))
+    }
+
+    /// Takes one input. After a terminal status nothing changes any more but who still holds it.
     pub(crate) fn handle(&mut self, now: Now, input: Input, world: &World<'_>) {
-        if self.status().is_terminal() {
-            return;
-        }
         match input {
+            Input::Renewed {
+                node,
+                life,
+                epoch,
+                held,
+            } => self.renewed(now, (&node, life), epoch, held.as_ref(), world),
+            Input::Committed(status) => self.committed(now, status, world),
+            Input::Checkpointed(number) => self.checkpointed(number),
             Input::Wake => self.wake(now, world),
-            Input::Report(report) => self.report(now, report),
+            input if self.status().is_terminal() => {
+                if matches!(input, Input::Item { .. } | Input::Prepared { .. }) {
+                    self.untaken.late += 1;
+                }
+            }
+            Input::Prepared {
+                node,
+                life,
+                run_epoch,
+                problems,
+            } => self.ready(now, (&node, life), run_epoch, problems),
+            Input::Item { node, life, item } => self.item(now, (&node, life), *item),
             Input::Admit { limits, accounts } => self.admit(now, limits, accounts, world),
             Input::Slot => self.prepare(now, world),
             Input::Stop(cause) => self.stop(now, cause),
-            Input::Undelivered(node) => self.undelivered(now, &node),
-            Input::Overflow(count) => self.fail(
-                now,
-                "bus_overflow",
-                format!(
-                    "{count} reports of nodes were lost because the coordinator could not keep up; the figures would not be whole. Use fewer endpoints or a faster disk."
-                ),
-            ),
             Input::StorageFailed(error) => self.fail(
                 now,
                 "storage_failed",
@@ -120,7 +182,7 @@ impl Run {
             RunStatus::Queued | RunStatus::Running | RunStatus::Stopping => {
                 // Who waits for its start slot gets its nodes anew with it.
                 if !self.waits_for_slot() {
-                    self.look_after_nodes(now, world.nodes);
+                    self.look_after_nodes(now, world);
                 }
                 if self.status().is_terminal() {
                     return;
@@ -138,221 +200,11 @@ impl Run {
                     self.show(now);
                 }
             }
-            RunStatus::Pending
-            | RunStatus::Completed
-            | RunStatus::Failed
-            | RunStatus::CannotRunForNow => {}
-        }
-    }
-
-    fn cannot_run(&mut self, now: Now, problems: Vec<Problem>) {
-        let reason = match problems.as_slice() {
-            [only] => only.code.clone(),
-            _ => "validation_failed".to_owned(),
-        };
-        let sentences: Vec<&str> = problems
-            .iter()
-            .map(|problem| problem.sentence.as_str())
-            .collect();
-        let sentence = sentences.join(" ");
-        self.problems.extend(problems);
-        self.end(now, RunStatus::CannotRunForNow, &reason, sentence);
-    }
-
-    fn look_after_nodes(&mut self, now: Now, nodes: &Nodes) {
-        let lost = self
-            .allocation
-            .iter()
-            .find_map(|(node, shares)| Some((node, shares, nodes.silent_for(now.instant, node)?)));
-        if let Some((node, shares, silent)) = lost {
-            let carried: u32 = shares.iter().map(|share| share.count).sum();
-            let seen = now.unix_ms.saturating_sub(millis(silent));
-            let sentence = format!(
-                "Node `{node}` was lost: last heard at {} ({} s ago); it carried {carried} of {} endpoints. Check that its process and its connection live.",
-                super::outcome::clock(seen),
-                silent.as_secs(),
-                self.endpoints()
-            );
-            self.fail(now, "node_lost", sentence);
-        }
-    }
-
-    fn overdue(&mut self, now: Now) {
-        match self.status() {
-            RunStatus::Queued => {
-                let late: Vec<NodeId> = self
-                    .nodes()
-                    .filter(|node| !self.prepared.contains(*node))
-                    .cloned()
-                    .collect();
-                let problem = Problem {
-                    code: "node_not_ready".to_owned(),
-                    sentence: format!(
-                        "{} did not get ready within {} s; look at its log.",
-                        names(&late),
-                        start::PREPARE_WITHIN.as_secs()
-                    ),
-                    limit: None,
-                };
-                self.cannot_run(now, vec![problem]);
+            RunStatus::Completed | RunStatus::Failed | RunStatus::CannotRunForNow => {
+                self.look_after_release(now, world);
             }
-            RunStatus::Running | RunStatus::Stopping => {
-                let missing = self.aggregate.unreported();
-                self.fail(
-                    now,
-                    "node_silent",
-                    format!(
-                        "The run should have ended by now, but {missing} of {} endpoints have not reported their end; their node reports but does not finish. Look at its log.",
-                        self.endpoints()
-                    ),
-                );
-            }
-            RunStatus::Pending
-            | RunStatus::Completed
-            | RunStatus::Failed
-            | RunStatus::CannotRunForNow => {}
+            RunStatus::Pending => {}
         }
-    }
-
-    fn report(&mut self, now: Now, report: Report) {
-        match report {
-            // The shell keeps the nodes' own table.
-            Report::Status(_) | Report::Tells(_) => {}
-            Report::Prepared { node, problems, .. } => self.ready(now, node, problems),
-            Report::Frame(frame) => {
-                if self.aggregate.frame(&frame) {
-                    self.store(Record::Frame(frame));
-                    self.close_seconds(now);
-                }
-            }
-            Report::Endpoint(report) => {
-                if self.aggregate.report(&report) {
-                    self.endings.add(now, &self.frozen.test, &report);
-                    self.store(Record::Report(report));
-                }
-            }
-            Report::Trace(trace) => self.store(Record::Trace(trace)),
-            Report::Ended { node, .. } => {
-                self.aggregate.ended(&node);
-                self.close_seconds(now);
-                let live = matches!(self.status(), RunStatus::Running | RunStatus::Stopping);
-                if live && self.aggregate.all_ended() {
-                    self.all_ended(now);
-                }
-            }
-        }
-    }
-
-    fn close_seconds(&mut self, now: Now) {
-        let mut closed = false;
-        while let Some((second, parts)) = self.aggregate.poll_second() {
-            self.live.parts = parts.iter().map(super::part::Sketches::live).collect();
-            self.live.generator = second.generator();
-            for (group, second) in self.aggregate.group_seconds(second.second, &parts) {
-                self.store(Record::GroupSecond(group, Box::new(second)));
-            }
-            self.store(Record::Second(Box::new(second)));
-            closed = true;
-        }
-        if closed {
-            self.show(now);
-        }
-    }
-
-    fn all_ended(&mut self, now: Now) {
-        let missing = self.aggregate.unreported();
-        if self.status() == RunStatus::Stopping && self.aggregate.is_untouched() {
-            // The stop overtook the start: the nodes were ready and were told to end.
-            let sentence = "Stopped before any endpoint began; nothing was measured.".to_owned();
-            self.end(now, RunStatus::Completed, "stopped", sentence);
-        } else if missing > 0 {
-            let sentence = format!(
-                "The nodes say that they are done, but {missing} of {} endpoints never reported; this is a fault of Carillon, please report it.",
-                self.endpoints()
-            );
-            self.fail(now, "reports_missing", sentence);
-        } else if self.aggregate.strange().lost() > 0 {
-            let lost = self.aggregate.strange().lost();
-            let sentence = format!(
-                "{lost} frames of measurements were lost or unreadable between node and coordinator; the figures would not be whole. This is a fault of Carillon, please report it."
-            );
-            self.fail(now, "frames_lost", sentence);
-        } else if self.status() == RunStatus::Stopping {
-            let sentence = "The run was stopped; everything measured before is kept.".to_owned();
-            self.end(now, RunStatus::Completed, "stopped", sentence);
-        } else if let Some(error) = self
-            .endings
-            .critical(&self.frozen.test, &self.aggregate.all_counts())
-        {
-            self.end(now, RunStatus::Failed, error.reason, error.sentence);
-        } else {
-            let sentence = format!("All {} endpoints reached their end.", self.endpoints());
-            self.end(now, RunStatus::Completed, "ended", sentence);
-        }
-    }
-
-    fn stop(&mut self, now: Now, cause: StopCause) {
-        if self.status() == RunStatus::Stopping {
-            return;
-        }
-        self.interrupted = cause != StopCause::Requested;
-        let started = self.status() == RunStatus::Running;
-        let (reason, who) = cause.told();
-        let what = if started {
-            "live calls are ended and registrations removed"
-        } else {
-            "it had not started"
-        };
-        self.go(now, RunStatus::Stopping, reason, format!("{who}; {what}."));
-        self.command(DesiredState::Stopped);
-        if started {
-            self.deadline = Some(now.instant + TEARDOWN_WITHIN);
-        } else {
-            let sentence = "Stopped before it started; nothing was measured.".to_owned();
-            self.end(now, RunStatus::Completed, "stopped_before_start", sentence);
-        }
-    }
-
-    fn undelivered(&mut self, now: Now, node: &NodeId) {
-        let sentence = format!(
-            "Node `{node}` does not take commands (nobody listens, or its queue is full); check that its process lives."
-        );
-        match self.status() {
-            RunStatus::Queued => self.cannot_run(
-                now,
-                vec![Problem {
-                    code: "node_not_listening".to_owned(),
-                    sentence,
-                    limit: None,
-                }],
-            ),
-            RunStatus::Running | RunStatus::Stopping => self.fail(now, "node_lost", sentence),
-            RunStatus::Pending
-            | RunStatus::Completed
-            | RunStatus::Failed
-            | RunStatus::CannotRunForNow => {}
-        }
-    }
-
-    /// A critical error, and the nodes are told to be silent.
-    fn fail(&mut self, now: Now, reason: &str, sentence: String) {
-        let to = if self.status() == RunStatus::Pending {
-            RunStatus::CannotRunForNow
-        } else {
-            RunStatus::Failed
-        };
-        self.end(now, to, reason, sentence);
-        self.command(DesiredState::Stopped);
-    }
-
-    fn end(&mut self, now: Now, to: RunStatus, reason: &str, sentence: String) {
-        let summary = self.summary(now, to);
-        self.store(Record::Summary(Box::new(summary)));
-        self.deadline = None;
-        if to == RunStatus::CannotRunForNow && !self.prepared.is_empty() {
-            self.command(DesiredState::Stopped);
-        }
-        self.go(now, to, reason, sentence);
     }
 
     fn go(&mut self, now: Now, to: RunStatus, reason: &str, sentence: String) {
@@ -372,12 +224,12 @@ impl Run {
 
     fn elapsed_ms(&self, now: Now) -> u64 {
         self.began.map_or(0, |began| {
-            millis(now.instant.saturating_duration_since(began.instant))
+            millis(began.before + now.instant.saturating_duration_since(began.at))
         })
     }
 
     fn nodes(&self) -> impl Iterator<Item = &NodeId> {
-        self.allocation.iter().map(|(node, _)| node)
+        self.members.iter().map(|member| &member.node)
     }
 }
 

@@ -45,6 +45,16 @@ impl StatusMachine {
         }
     }
 
+    /// Goes on where a stored history ends; from PENDING where that is damaged.
+    pub(crate) fn resume(history: &[StatusMove]) -> Self {
+        Self {
+            current: history
+                .last()
+                .map_or(RunStatus::Pending, |step| step.status),
+            history: history.to_vec(),
+        }
+    }
+
     /// The status now.
     pub(crate) fn current(&self) -> RunStatus {
         self.current

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use shared::metric::{Better, CATALOGUE, Kind, Metric, MetricId};
 use shared::phase::Phase;
 use shared::result::{
-    FailureRow, GeneratorHealth, Part, SecondValues, SeriesSecond, ThresholdResult, Verdict,
+    FailureRow, GeneratorHealth, MissingShare, Part, SecondValues, SeriesSecond, ThresholdResult,
+    Verdict,
 };
 use shared::wire::{GeneratorSecond, Problem};
 
@@ -203,4 +204,6 @@ pub(crate) struct Summary {
     pub(crate) generator: GeneratorHealth,
     /// Thresholds.
     pub(crate) thresholds: Vec<ThresholdResult>,
+    /// Shares of lost nodes that it went on without.
+    pub(crate) missing: Vec<MissingShare>,
 }

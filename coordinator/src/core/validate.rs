@@ -10,8 +10,8 @@ use std::time::Instant;
 use shared::definition::{Group, Media, SocketMode, Target, Test};
 use shared::wire::{NodeStatus, Problem};
 
+use super::cluster::Cluster;
 use super::limits::limited;
-use super::nodes::Nodes;
 use super::placement;
 
 /// What a run is checked against.
@@ -21,7 +21,7 @@ pub(crate) struct Context<'a> {
     /// Groups whose accounts were picked from a pool: too few of them are among `limits`.
     pub(crate) picked: &'a [u16],
     /// Nodes.
-    pub(crate) nodes: &'a Nodes,
+    pub(crate) nodes: &'a Cluster,
     /// Media files of the test that do not exist, as the shell found.
     pub(crate) missing_media: &'a [String],
 }
@@ -221,7 +221,7 @@ fn uri_host(uri: &str) -> &str {
 }
 
 /// Nodes, and lower bounds of descriptors and ports on each set of nodes that groups may run on.
-pub(crate) fn capacity(now: Instant, test: &Test, nodes: &Nodes, problems: &mut Vec<Problem>) {
+pub(crate) fn capacity(now: Instant, test: &Test, nodes: &Cluster, problems: &mut Vec<Problem>) {
     let found = placement::problems(now, test, nodes);
     if !found.is_empty() {
         problems.extend(found);

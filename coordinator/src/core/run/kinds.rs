@@ -2,10 +2,11 @@
 
 use shared::definition::{Account, Test};
 use shared::id::{NodeId, RunId};
+use shared::phase::RunStatus;
 use shared::result::{LiveUpdate, StatusMove};
-use shared::wire::{Desired, EndpointReport, Frame, Problem, Report, Trace};
+use shared::wire::{Downward, EndpointReport, Frame, Held, Item, LifeId, Problem, Trace};
 
-use crate::core::nodes::Nodes;
+use crate::core::cluster::Cluster;
 use crate::core::summary::{AggregateSecond, Summary};
 
 /// What comes in.
@@ -13,8 +14,38 @@ use crate::core::summary::{AggregateSecond, Summary};
 pub(crate) enum Input {
     /// Time has passed, or a node's status changed.
     Wake,
-    /// A node's message about this run.
-    Report(Report),
+    /// A node's lease was granted; to be given to every run for each renewal that was
+    /// [`Granted`](crate::core::cluster::Renewal::Granted), after the cluster took it.
+    Renewed {
+        /// Who renewed.
+        node: NodeId,
+        /// Its life.
+        life: LifeId,
+        /// The newest coordinator epoch that the node has obeyed.
+        epoch: u64,
+        /// What it says of this run; none: it does not hold it.
+        held: Option<Held>,
+    },
+    /// A node's answer to the order to prepare.
+    Prepared {
+        /// Who answers.
+        node: NodeId,
+        /// Its life.
+        life: LifeId,
+        /// The epoch under which the run was accepted.
+        run_epoch: u64,
+        /// Every reason why it cannot; empty: ready.
+        problems: Vec<Problem>,
+    },
+    /// Something measured, from whom the subject says.
+    Item {
+        /// Who sent it.
+        node: NodeId,
+        /// Its life.
+        life: LifeId,
+        /// What.
+        item: Box<Item>,
+    },
     /// The limits were looked at and the accounts picked; to be given while
     /// [`is_due`](super::Run::is_due). Where nothing speaks against it the run is QUEUED afterwards.
     Admit {
@@ -25,12 +56,12 @@ pub(crate) enum Input {
     },
     /// The run got a start slot: nodes may be told to prepare.
     Slot,
+    /// The commit of this status is on disk. Nodes are told to begin, and forget a run, only then.
+    Committed(RunStatus),
+    /// The checkpoint of this number is on disk, with all records before it.
+    Checkpointed(u64),
     /// Somebody asks for a stop.
     Stop(StopCause),
-    /// Nobody took a command off the bus.
-    Undelivered(NodeId),
-    /// Reports were lost because the coordinator's queue was full.
-    Overflow(u64),
     /// What was measured cannot be stored.
     StorageFailed(String),
 }
@@ -57,17 +88,22 @@ impl StopCause {
     }
 }
 
-/// What must be done, in this order.
+/// What must be done. Moves and records in this order; what is sent waits for nothing: a run sends
+/// only what is stored already.
 #[derive(Debug)]
 pub(crate) enum Output {
     /// Store and flush before anything after it.
     Move(StatusMove),
     /// Store.
     Store(Record),
-    /// Publish to the node.
-    Send(NodeId, Box<Desired>),
+    /// Send to this life of the node; the shell makes the head.
+    Send(NodeId, LifeId, Downward),
     /// Show.
     Live(Box<LiveUpdate>),
+    /// After a terminal move, once: nothing of the run lives on any node any more. Slots, credits and
+    /// accounts go back. Where it follows its move at once (see
+    /// [`is_released`](super::Run::is_released)) one commit does both.
+    Release,
 }
 
 /// Something to store.
@@ -90,7 +126,7 @@ pub(crate) enum Record {
 /// What the run sees of the rest.
 pub(crate) struct World<'a> {
     /// Nodes.
-    pub(crate) nodes: &'a Nodes,
+    pub(crate) nodes: &'a Cluster,
 }
 
 /// What never changes in a run.
@@ -98,10 +134,25 @@ pub(crate) struct World<'a> {
 pub(crate) struct Frozen {
     /// Its id.
     pub(crate) id: RunId,
-    /// The coordinator's start count.
+    /// The coordinator's start count when it was accepted; the same under a later coordinator.
     pub(crate) epoch: u64,
     /// The frozen configuration.
     pub(crate) test: Test,
     /// Media files that do not exist, as the shell found.
     pub(crate) missing_media: Vec<String>,
+}
+
+/// What of nodes' messages was not taken, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Untaken {
+    /// Of a node, a life or an epoch that the run does not have, or in another's name.
+    pub(crate) foreign: u64,
+    /// Items that had come before.
+    pub(crate) repeated: u64,
+    /// Items before which one is missing: they come again.
+    pub(crate) early: u64,
+    /// What came after the end.
+    pub(crate) late: u64,
+    /// Tells that make no sense.
+    pub(crate) tells: u64,
 }

@@ -5,18 +5,19 @@ use std::time::Duration;
 use shared::definition::Account;
 use shared::id::NodeId;
 use shared::phase::RunStatus;
-use shared::wire::{DesiredState, Problem};
+use shared::wire::{LifeId, Problem};
 
-use super::{Run, TEARDOWN_WITHIN, World, names};
+use super::member::Member;
+use super::{Began, Run, TEARDOWN_WITHIN, World, names};
 use crate::core::Now;
 use crate::core::aggregate::Aggregate;
 use crate::core::allocate;
-use crate::core::nodes::Nodes;
+use crate::core::cluster::Cluster;
 use crate::core::validate::{self, Context, validate};
 
 impl Run {
     /// PENDING, and a node has reported or the wait for one is over: it is to be admitted or refused.
-    pub(crate) fn is_due(&self, now: Now, nodes: &Nodes) -> bool {
+    pub(crate) fn is_due(&self, now: Now, nodes: &Cluster) -> bool {
         let waited = self.deadline.is_none_or(|deadline| now.instant >= deadline);
         self.status() == RunStatus::Pending
             && (waited || nodes.online(now.instant).next().is_some())
@@ -76,33 +77,65 @@ impl Run {
         self.aggregate =
             Aggregate::new(self.frozen.id, self.frozen.epoch, &self.frozen.test, &nodes);
         self.deadline = Some(now.instant + PREPARE_WITHIN);
-        self.command(DesiredState::Prepared);
+        for index in 0..self.members.len() {
+            self.tell_to_prepare(now, index);
+        }
     }
 
     /// QUEUED, and no node was told anything yet.
     pub(super) fn waits_for_slot(&self) -> bool {
-        self.status() == RunStatus::Queued && self.sequence == 0
+        let told = self.members.iter().any(|member| member.told.is_some());
+        self.status() == RunStatus::Queued && !told
     }
 
     fn allocate(&mut self, now: Now, world: &World<'_>) -> Vec<NodeId> {
         let online: Vec<_> = world.nodes.online(now.instant).collect();
-        self.allocation = allocate::allocate(&self.frozen.test, &online);
+        self.members = allocate::allocate(&self.frozen.test, &online)
+            .into_iter()
+            .filter_map(|(node, shares)| {
+                let life = world.nodes.life(&node)?;
+                Some(Member::new(node, life, shares))
+            })
+            .collect();
         self.nodes().cloned().collect()
     }
 
-    pub(super) fn ready(&mut self, now: Now, node: NodeId, problems: Vec<Problem>) {
-        if self.status() != RunStatus::Queued || !self.nodes().any(|known| *known == node) {
+    /// A node has everything ready, or says why not.
+    pub(super) fn ready(
+        &mut self,
+        now: Now,
+        (node, life): (&NodeId, LifeId),
+        run_epoch: u64,
+        problems: Vec<Problem>,
+    ) {
+        let ours = run_epoch == self.frozen.epoch;
+        let member = self
+            .members
+            .iter_mut()
+            .find(|member| member.node == *node && member.life == life && ours);
+        let Some(member) = member else {
+            self.untaken.foreign += 1;
+            return;
+        };
+        if self.status.current() != RunStatus::Queued {
+            // The answer to an order that was sent twice.
             return;
         }
         if !problems.is_empty() {
             self.cannot_run(now, problems);
             return;
         }
-        self.prepared.insert(node);
-        if self.prepared.len() < self.allocation.len() {
+        member.ready = true;
+        if !self.members.iter().all(|member| member.ready) {
             return;
         }
-        self.began = Some(now);
+        self.began = Some(Began {
+            unix_ms: now.unix_ms,
+            at: now.instant,
+            before: Duration::ZERO,
+        });
+        self.pending.changed = true;
+        self.pending.urgent = true;
         let test = &self.frozen.test;
         self.deadline = Some(now.instant + test.duration.duration() + TEARDOWN_WITHIN);
         let sentence = format!(
@@ -111,8 +144,8 @@ impl Run {
             test.buildup,
             test.duration
         );
+        // The nodes are told once this is on disk.
         self.go(now, RunStatus::Running, "started", sentence);
-        self.command(DesiredState::Running);
     }
 }
 

@@ -1,10 +1,9 @@
-//! What a run tells: its nodes what to do, its watchers how it stands, storage how it ended.
+//! What a run tells: its watchers how it stands, storage how it ended.
 
 use std::time::Instant;
 
 use shared::phase::RunStatus;
 use shared::result::{LivePart, LiveUpdate};
-use shared::wire::{Desired, DesiredState};
 
 use super::{Output, Run};
 use crate::core::summary::{GeneratorFigures, Summary};
@@ -39,27 +38,7 @@ impl Run {
             failures: self.aggregate.failures(),
             generator,
             thresholds,
-        }
-    }
-
-    pub(super) fn command(&mut self, state: DesiredState) {
-        if state == DesiredState::Stopped && self.sequence == 0 {
-            // No node has heard of it.
-            return;
-        }
-        self.sequence += 1;
-        for (node, shares) in &self.allocation {
-            self.outputs.push_back(Output::Send(
-                node.clone(),
-                Box::new(Desired {
-                    run: self.frozen.id,
-                    epoch: self.frozen.epoch,
-                    sequence: self.sequence,
-                    state,
-                    test: self.frozen.test.clone(),
-                    shares: shares.clone(),
-                }),
-            ));
+            missing: self.missing.clone(),
         }
     }
 

@@ -4,22 +4,26 @@ use shared::definition::Test;
 use shared::id::{EndpointIndex, GroupIndex};
 use shared::phase::{Outcome, Phase};
 use shared::result::{LiveUpdate, StatusMove, Verdict};
+use shared::wire::{DesiredState, Downward, EndCause, Item, LOST_AFTER, Report};
 
 use super::*;
-use crate::core::nodes::NODE_TTL;
+use crate::core::cluster::Cluster;
 use crate::core::summary::Summary;
-use crate::testing;
+use crate::testing::{self, LIFE};
 
 /// A run with its nodes and a clock that only the test moves.
 struct Scene {
     run: Run,
-    nodes: Nodes,
+    nodes: Cluster,
+    begin: Instant,
+    items: u64,
     now: Now,
     moves: Vec<StatusMove>,
     commands: Vec<DesiredState>,
     summaries: Vec<Summary>,
     lives: Vec<LiveUpdate>,
     frames: usize,
+    releases: usize,
     /// A start slot is given at once.
     slots: bool,
 }
@@ -41,13 +45,16 @@ impl Scene {
         );
         let mut scene = Self {
             run,
-            nodes: Nodes::default(),
+            nodes: testing::cluster(now.instant, []),
+            begin: now.instant,
+            items: 0,
             now,
             moves: Vec::new(),
             commands: Vec::new(),
             summaries: Vec::new(),
             lives: Vec::new(),
             frames: 0,
+            releases: 0,
             slots: true,
         };
         scene.drain();
@@ -73,8 +80,16 @@ impl Scene {
     fn drain(&mut self) {
         while let Some(output) = self.run.poll() {
             match output {
-                Output::Move(step) => self.moves.push(step),
-                Output::Send(_, desired) => self.commands.push(desired.state),
+                Output::Move(step) => {
+                    let committed = Input::Committed(step.status);
+                    self.moves.push(step);
+                    let world = World { nodes: &self.nodes };
+                    self.run.handle(self.now, committed, &world);
+                }
+                Output::Send(_, _, Downward::Prepare(desired)) => self.commands.push(desired.state),
+                Output::Send(_, _, Downward::Order(order)) => self.commands.push(order.state),
+                Output::Send(..) => {}
+                Output::Release => self.releases += 1,
                 Output::Live(update) => self.lives.push(*update),
                 Output::Store(Record::Summary(summary)) => self.summaries.push(*summary),
                 Output::Store(Record::Frame(_)) => self.frames += 1,
@@ -97,15 +112,18 @@ impl Scene {
     }
 
     fn node_up(&mut self) {
-        self.nodes.status(self.now.instant, testing::node("local"));
+        let sent = self.now.instant.duration_since(self.begin) + Duration::from_secs(1);
+        let renew = testing::renew(testing::node("local"), sent);
+        self.nodes.renewed(self.now, &local(), LIFE, &renew);
     }
 
     fn prepared(&mut self, problems: Vec<Problem>) {
-        self.give(Input::Report(Report::Prepared {
-            run: testing::RUN,
+        self.give(Input::Prepared {
             node: local(),
+            life: LIFE,
+            run_epoch: 1,
             problems,
-        }));
+        });
     }
 
     fn running(test: Test) -> Self {
@@ -117,22 +135,37 @@ impl Scene {
         scene
     }
 
+    fn item(&mut self, report: Report) {
+        let item = Box::new(Item {
+            run: testing::RUN,
+            run_epoch: 1,
+            sequence: self.items,
+            report,
+        });
+        self.items += 1;
+        self.give(Input::Item {
+            node: local(),
+            life: LIFE,
+            item,
+        });
+    }
+
     fn all_report(&mut self, outcome: Outcome, code: Option<u16>) {
         for endpoint in 0..self.run.endpoints() {
             let mut report = testing::report(endpoint, outcome);
             let callers = self.run.frozen.test.groups[0].count;
             report.group = GroupIndex(u16::from(endpoint >= callers));
             report.registration_code = code;
-            self.give(Input::Report(Report::Endpoint(Box::new(report))));
+            self.item(Report::Endpoint(Box::new(report)));
         }
     }
 
     fn ended(&mut self) {
-        self.give(Input::Report(Report::Ended {
+        self.item(Report::Ended {
             run: testing::RUN,
             node: local(),
-            cause: shared::wire::EndCause::Finished,
-        }));
+            cause: EndCause::Finished,
+        });
     }
 
     fn path(&self) -> Vec<(RunStatus, &str)> {
@@ -216,7 +249,7 @@ fn a_node_that_never_gets_ready_ends_the_wait() {
 #[test]
 fn a_lost_node_fails_the_run_and_names_what_it_carried() {
     let mut scene = Scene::running(testing::pair_test(3, 3));
-    scene.pass(NODE_TTL.as_secs() - 1, false);
+    scene.pass(LOST_AFTER.as_secs() - 1, false);
     assert_eq!(scene.run.status(), RunStatus::Running);
     scene.pass(1, false);
     assert_eq!(scene.last(), (RunStatus::Failed, "node_lost"));
@@ -284,14 +317,10 @@ fn a_stop_before_the_start_measures_nothing() {
 
 #[test]
 fn critical_troubles_fail_a_running_run() {
-    for (input, reason) in [
-        (Input::Overflow(3), "bus_overflow"),
-        (
-            Input::StorageFailed("disk full".to_owned()),
-            "storage_failed",
-        ),
-        (Input::Undelivered(local()), "node_lost"),
-    ] {
+    for (input, reason) in [(
+        Input::StorageFailed("disk full".to_owned()),
+        "storage_failed",
+    )] {
         let mut scene = Scene::running(testing::pair_test(1, 1));
         scene.give(input);
         assert_eq!(scene.last(), (RunStatus::Failed, reason));
@@ -306,7 +335,7 @@ fn nothing_leaves_a_terminal_status_whatever_comes() {
     scene.ended();
     let moves = scene.moves.len();
     scene.give(Input::Stop(StopCause::Interrupted));
-    scene.give(Input::Overflow(1));
+    scene.give(Input::StorageFailed(String::new()));
     scene.prepared(Vec::new());
     scene.ended();
     scene.pass(200, false);
@@ -332,7 +361,7 @@ fn an_end_without_all_reports_or_with_lost_frames_is_our_fault_and_said() {
     scene.ended();
     assert_eq!(scene.last(), (RunStatus::Failed, "reports_missing"));
     let mut scene = Scene::running(testing::pair_test(1, 1));
-    scene.give(Input::Report(Report::Frame(Box::new(testing::frame(2, 0)))));
+    scene.item(Report::Frame(Box::new(testing::frame(2, 0))));
     scene.all_report(Outcome::Success, Some(200));
     scene.ended();
     assert_eq!(scene.last(), (RunStatus::Failed, "frames_lost"));
@@ -348,8 +377,8 @@ fn live_updates_come_with_each_second_and_at_least_once_a_second() {
     let mut frame = testing::frame(0, 0);
     frame.endpoints = vec![EndpointIndex(0), EndpointIndex(1)];
     frame.phases = vec![Phase::Incall, Phase::Calling];
-    scene.give(Input::Report(Report::Frame(Box::new(frame.clone()))));
-    scene.give(Input::Report(Report::Frame(Box::new(frame))));
+    scene.item(Report::Frame(Box::new(frame.clone())));
+    scene.item(Report::Frame(Box::new(frame)));
     assert_eq!(scene.frames, 1, "a repeated frame is not stored");
 }
 
@@ -385,7 +414,7 @@ fn a_run_waits_for_its_start_slot_and_gets_the_nodes_that_are_there_then() {
     late.slots = false;
     late.node_up();
     late.give(Input::Wake);
-    late.pass(NODE_TTL.as_secs() + 1, false);
+    late.pass(LOST_AFTER.as_secs() + 1, false);
     assert_eq!(late.run.status(), RunStatus::Queued);
     late.give(Input::Slot);
     assert_eq!(late.last(), (RunStatus::CannotRunForNow, "no_node"));

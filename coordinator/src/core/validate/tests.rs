@@ -3,7 +3,7 @@ use shared::definition::Network;
 use super::*;
 use crate::testing;
 
-fn codes(test: &Test, limits: Vec<Problem>, nodes: &Nodes, missing: &[String]) -> Vec<String> {
+fn codes(test: &Test, limits: Vec<Problem>, nodes: &Cluster, missing: &[String]) -> Vec<String> {
     let context = Context {
         limits,
         picked: &[],
@@ -16,10 +16,8 @@ fn codes(test: &Test, limits: Vec<Problem>, nodes: &Nodes, missing: &[String]) -
         .collect()
 }
 
-fn one_node() -> Nodes {
-    let mut nodes = Nodes::default();
-    nodes.status(Instant::now(), testing::node("local"));
-    nodes
+fn one_node() -> Cluster {
+    testing::cluster(Instant::now(), [testing::node("local")])
 }
 
 fn check(test: &Test) -> Vec<String> {
@@ -39,7 +37,12 @@ fn every_problem_is_found_at_once() {
     test.registrars[0].host = "192.0.2.1".to_owned();
     test.registrars[0].outbound_proxy = Some("sip:[2001:db8::1]:5060;lr".to_owned());
     let limits = vec![Problem::new("credits", String::new())];
-    let found = codes(&test, limits, &Nodes::default(), &["a.wav".to_owned()]);
+    let found = codes(
+        &test,
+        limits,
+        &testing::cluster(Instant::now(), []),
+        &["a.wav".to_owned()],
+    );
     assert_eq!(
         found,
         [
@@ -84,8 +87,7 @@ fn descriptors_and_ports_are_counted_by_socket_mode() {
     let mut small = testing::node("small");
     small.free_descriptors = 399;
     small.free_ports = 399;
-    let mut nodes = Nodes::default();
-    nodes.status(Instant::now(), small);
+    let nodes = testing::cluster(Instant::now(), [small]);
     let both = ["not_enough_descriptors", "not_enough_ports"];
     let mut test = testing::pair_test(100, 100);
     let run = |test: &Test| codes(test, Vec::new(), &nodes, &[]);
