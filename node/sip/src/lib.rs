@@ -8,6 +8,7 @@
 //! Source: RFC 3261 and the documents each module names.
 
 pub mod digest;
+pub mod farewell;
 pub mod wire;
 
 mod dialog;

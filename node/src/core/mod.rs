@@ -6,6 +6,7 @@ pub mod desired;
 pub mod endpoint;
 pub mod fence;
 pub mod group;
+pub mod journal;
 pub mod layout;
 pub mod lease;
 pub mod meter;

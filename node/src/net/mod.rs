@@ -3,6 +3,10 @@
 //! Nothing above this module opens a socket; nothing in it decides what a call does.
 
 pub mod egress;
+pub mod journal;
 pub mod limits;
 pub mod media;
+#[cfg(test)]
+pub(crate) mod scratch;
 pub mod sip;
+pub mod spill;

@@ -5,7 +5,7 @@
 
 mod client;
 mod client_invite;
-mod derive;
+pub(crate) mod derive;
 mod key;
 mod server;
 mod server_invite;
