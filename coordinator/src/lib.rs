@@ -14,6 +14,8 @@ mod objects;
 mod outward;
 mod plane;
 mod result;
+#[cfg(any(feature = "simulation", test))]
+pub mod simulation;
 mod store;
 #[cfg(test)]
 mod testing;

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use shared::api::Headline;
 use shared::phase::RunStatus;
 use shared::result::StatusMove;
 use shared::wire::Problem;
@@ -14,7 +13,6 @@ use crate::core::limits::{Limits, Wanted};
 use crate::core::record::RunRecord;
 use crate::core::request::GroupPool;
 use crate::core::run::{Output, Run};
-use crate::core::summary::Summary;
 use crate::handle::RequestError;
 use crate::live::Shown;
 
@@ -83,36 +81,9 @@ impl LiveRun {
 
     /// Takes a move into the record.
     pub(super) fn moved(&mut self, step: &StatusMove) {
-        let record = &mut self.record;
-        record.history.push(step.clone());
-        if step.status == RunStatus::Running {
-            record.began_unix_ms = Some(step.at_unix_ms);
-        }
+        self.record.moved(step);
         if step.status.is_terminal() {
-            record.ended_unix_ms = Some(step.at_unix_ms);
-            if record.accepted {
-                let span = record.elapsed_ms.min(record.duration_ms);
-                let used = u64::from(record.endpoints).saturating_mul(span);
-                record.used_endpoint_ms = Some(used.min(record.reserved_endpoint_ms));
-            }
-            record.settled = true;
-        }
-    }
-
-    /// Takes the final figures into the record.
-    pub(super) fn summed_up(&mut self, summary: &Summary) {
-        let record = &mut self.record;
-        record.elapsed_ms = if summary.began_unix_ms.is_some() {
-            summary.elapsed_ms
-        } else {
-            0
-        };
-        record.problems.clone_from(&summary.problems);
-        record.verdict = Some(summary.verdict);
-        record.thresholds.clone_from(&summary.thresholds);
-        if summary.began_unix_ms.is_some() {
-            record.counts = Some(summary.all.counts.clone());
-            record.headline = Some(headline(summary));
+            self.record.settle();
         }
     }
 
@@ -134,18 +105,5 @@ impl LiveRun {
         for waiting in std::mem::take(&mut self.waiting) {
             let _ = waiting.answer.send(Err(error.clone()));
         }
-    }
-}
-
-fn headline(summary: &Summary) -> Headline {
-    let metric = |key: &str| summary.all.metric(key);
-    Headline {
-        registration_success_pct: summary.all.ratios.registration_success,
-        call_success_pct: summary.all.ratios.call_success,
-        mos_p50: metric("mos").map(|mos| mos.p50),
-        mos_p5: metric("mos").map(|mos| mos.p5),
-        jitter_ms_p95: metric("jitter_ms").map(|jitter| jitter.p95),
-        loss_pct_p95: metric("loss_pct").map(|loss| loss.p95),
-        rtt_ms_p95: metric("rtt_ms").map(|rtt| rtt.p95),
     }
 }

@@ -180,7 +180,7 @@ impl CoordinatorActor {
         let command = match output {
             Output::Move(_) => return,
             Output::Store(Record::Summary(summary)) => {
-                live.summed_up(&summary);
+                live.record.summed_up(&summary);
                 if !live.record.accepted {
                     return;
                 }

@@ -7,7 +7,7 @@ use actix::{AsyncContext, Handler, Message, MessageResult};
 use sha2::{Digest, Sha256};
 use shared::api::{Checked, Credits};
 use shared::definition::{Media, Test};
-use shared::id::{KeyId, ProjectId, RunId, TestId};
+use shared::id::RunId;
 use tokio::sync::oneshot;
 
 use super::coordinator::{CoordinatorActor, now};
@@ -114,7 +114,7 @@ impl Handler<StartRun> for CoordinatorActor {
             label: request.label,
             rerun_of: request.rerun_of,
             started_by: request.started_by,
-            ..blank(id, test)
+            ..RunRecord::blank(id, test)
         };
         let limits = Limits::of(&request.plan);
         self.begin(
@@ -147,7 +147,7 @@ impl Handler<Submit> for CoordinatorActor {
             let _ = answer.send(Err(RequestError::ShuttingDown));
             return MessageResult((id, answered));
         }
-        let record = blank(id, &submit.test);
+        let record = RunRecord::blank(id, &submit.test);
         self.begin(
             New {
                 record,
@@ -267,40 +267,6 @@ impl CoordinatorActor {
         }
         self.drive(id, Input::Wake, &address);
         self.perform(id, &address);
-    }
-}
-
-/// A new run's record, with nothing known of it but its test.
-fn blank(id: RunId, test: &Test) -> RunRecord {
-    RunRecord {
-        id,
-        organization: LOCAL,
-        project: ProjectId(0),
-        test: TestId(0),
-        test_revision: 0,
-        test_name: test.name.clone(),
-        label: String::new(),
-        pinned: false,
-        rerun_of: None,
-        started_by: KeyId(0),
-        history: Vec::new(),
-        problems: Vec::new(),
-        endpoints: test.endpoint_count(),
-        duration_ms: test.duration.0,
-        created_unix_ms: 0,
-        began_unix_ms: None,
-        ended_unix_ms: None,
-        elapsed_ms: 0,
-        counts: None,
-        verdict: None,
-        headline: None,
-        thresholds: Vec::new(),
-        accepted: false,
-        reserved_endpoint_ms: 0,
-        used_endpoint_ms: None,
-        settled: false,
-        frozen: [0; 32],
-        revision: 1,
     }
 }
 

@@ -52,8 +52,8 @@ const NAMES: [&str; 8] = [
     "I1: available, reserved and spent are what was granted",
     "I2: no balance is negative",
     "I3: a run has at most one reservation and one settlement",
-    "I4: what is reserved is what live runs reserved",
-    "I5: slots in use are the runs that have not ended",
+    "I4: what is reserved is what runs reserved that are not settled",
+    "I5: slots in use are the runs that are not settled",
     "I6: no run lives longer than its duration allows",
     "I7: every entry follows the one before, and its balance is the sum of all up to it",
     "I8: no run used more than it reserved",
@@ -191,11 +191,11 @@ impl Replay {
 /// What is stored as live, and what the coordinator has in memory, at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Seen<'a> {
-    /// Every stored run that has not ended.
+    /// Every stored run that [holds](RunRecord::holds) something: it has not ended, or is not settled.
     pub(crate) live: Vec<&'a RunRecord>,
     /// Faults that the books in memory found by themselves (I4).
     pub(crate) books: Vec<String>,
-    /// Runs that hold a slot in memory but do not live, or the other way round (I5).
+    /// Runs that hold a slot in memory but are settled, or the other way round (I5).
     pub(crate) slots: Vec<String>,
 }
 
@@ -217,14 +217,19 @@ pub(crate) fn report(
         faults.add(4, sentence.clone());
     }
     for record in &seen.live {
-        let begin = record.began_unix_ms;
+        let begin = record
+            .began_unix_ms
+            .filter(|_| !record.status().is_terminal());
         let longest = record.duration_ms.saturating_add(OVERTIME_MS);
         if begin.is_some_and(|begin| begin.saturating_add(longest) < now_unix_ms) {
             faults.add(5, format!("run {} lives too long", record.id));
         }
     }
     let entries: u64 = replays.values().map(Replay::sequence).sum();
-    let checked = format!("{entries} entries, {} live runs", seen.live.len());
+    let checked = format!(
+        "{entries} entries, {} runs that are not settled",
+        seen.live.len()
+    );
     AuditReport {
         checked_at_unix_ms: now_unix_ms,
         invariants: NAMES

@@ -140,6 +140,11 @@ impl Cluster {
         self.silent_for(now, node, life) >= LEASE_TTL + LEASE_GRACE
     }
 
+    /// Every lease that an earlier coordinator granted is over, with its grace.
+    pub(crate) fn has_outlived_former_leases(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.started) >= LEASE_TTL + LEASE_GRACE
+    }
+
     /// Sets or takes back an operator's wish that a node take no new runs; false, and nothing is
     /// changed, where the node is not known.
     pub(crate) fn drain(&mut self, node: &NodeId, drain: bool) -> bool {

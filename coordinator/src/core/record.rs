@@ -5,10 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 use shared::api::{Credits, Headline, Run};
+use shared::definition::Test;
 use shared::id::{KeyId, OrganizationId, ProjectId, RunId, TestId};
 use shared::phase::RunStatus;
 use shared::result::{Counts, LiveUpdate, StatusMove, ThresholdResult, Verdict};
 use shared::wire::Problem;
+
+use super::summary::Summary;
 
 /// A run's record.
 ///
@@ -65,7 +68,8 @@ pub(crate) struct RunRecord {
     pub(crate) reserved_endpoint_ms: u64,
     /// Used, in endpoint-milliseconds; none until it is settled.
     pub(crate) used_endpoint_ms: Option<u64>,
-    /// True once nothing of it is held any more.
+    /// True once nothing of it is held any more: with its end, or where a node was lost when its
+    /// lease is over too.
     pub(crate) settled: bool,
     /// SHA-256 of the frozen document, under which it is stored; zeros where none is.
     pub(crate) frozen: [u8; 32],
@@ -77,6 +81,40 @@ pub(crate) struct RunRecord {
 pub(crate) const LOCAL: OrganizationId = OrganizationId(0);
 
 impl RunRecord {
+    /// A new run's record, with nothing known of it but its test.
+    pub(crate) fn blank(id: RunId, test: &Test) -> Self {
+        Self {
+            id,
+            organization: LOCAL,
+            project: ProjectId(0),
+            test: TestId(0),
+            test_revision: 0,
+            test_name: test.name.clone(),
+            label: String::new(),
+            pinned: false,
+            rerun_of: None,
+            started_by: KeyId(0),
+            history: Vec::new(),
+            problems: Vec::new(),
+            endpoints: test.endpoint_count(),
+            duration_ms: test.duration.0,
+            created_unix_ms: 0,
+            began_unix_ms: None,
+            ended_unix_ms: None,
+            elapsed_ms: 0,
+            counts: None,
+            verdict: None,
+            headline: None,
+            thresholds: Vec::new(),
+            accepted: false,
+            reserved_endpoint_ms: 0,
+            used_endpoint_ms: None,
+            settled: false,
+            frozen: [0; 32],
+            revision: 1,
+        }
+    }
+
     /// The newest move; none only where the record is damaged.
     pub(crate) fn last(&self) -> Option<&StatusMove> {
         self.history.last()
@@ -85,6 +123,53 @@ impl RunRecord {
     /// The status now.
     pub(crate) fn status(&self) -> RunStatus {
         self.last().map_or(RunStatus::Pending, |step| step.status)
+    }
+
+    /// True while slots, credits or accounts are held for it: it has not ended, or its nodes may not
+    /// have let go of it yet. A run that was never accepted holds nothing once it has ended.
+    pub(crate) fn holds(&self) -> bool {
+        !self.status().is_terminal() || (self.accepted && !self.settled)
+    }
+
+    /// Takes a move in. After a terminal one it is not settled: see [`Self::settle`].
+    pub(crate) fn moved(&mut self, step: &StatusMove) {
+        self.history.push(step.clone());
+        if step.status == RunStatus::Running {
+            self.began_unix_ms = Some(step.at_unix_ms);
+        }
+        if step.status.is_terminal() {
+            self.ended_unix_ms = Some(step.at_unix_ms);
+        }
+    }
+
+    /// Its nodes have let go of it: what it used is told, the rest goes back. To be stored together
+    /// with the settlement. Returns what it used, in endpoint-milliseconds.
+    pub(crate) fn settle(&mut self) -> u64 {
+        self.settled = true;
+        if !self.accepted {
+            return 0;
+        }
+        let span = self.elapsed_ms.min(self.duration_ms);
+        let used = u64::from(self.endpoints).saturating_mul(span);
+        let used = used.min(self.reserved_endpoint_ms);
+        self.used_endpoint_ms = Some(used);
+        used
+    }
+
+    /// Takes the final figures in.
+    pub(crate) fn summed_up(&mut self, summary: &Summary) {
+        self.elapsed_ms = if summary.began_unix_ms.is_some() {
+            summary.elapsed_ms
+        } else {
+            0
+        };
+        self.problems.clone_from(&summary.problems);
+        self.verdict = Some(summary.verdict);
+        self.thresholds.clone_from(&summary.thresholds);
+        if summary.began_unix_ms.is_some() {
+            self.counts = Some(summary.all.counts.clone());
+            self.headline = Some(headline(summary));
+        }
     }
 
     /// As the API shows it. `live` is the newest update of a run that has not ended.
@@ -125,5 +210,18 @@ impl RunRecord {
             used: self.used_endpoint_ms.map(Credits::new),
             revision: self.revision,
         }
+    }
+}
+
+fn headline(summary: &Summary) -> Headline {
+    let metric = |key: &str| summary.all.metric(key);
+    Headline {
+        registration_success_pct: summary.all.ratios.registration_success,
+        call_success_pct: summary.all.ratios.call_success,
+        mos_p50: metric("mos").map(|mos| mos.p50),
+        mos_p5: metric("mos").map(|mos| mos.p5),
+        jitter_ms_p95: metric("jitter_ms").map(|jitter| jitter.p95),
+        loss_pct_p95: metric("loss_pct").map(|loss| loss.p95),
+        rtt_ms_p95: metric("rtt_ms").map(|rtt| rtt.p95),
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shared::definition::OnNodeLoss;
+use shared::definition::{OnNodeLoss, Test};
 use shared::phase::RunStatus;
 use shared::result::MissingShare;
 use shared::wire::{self, DesiredState, Downward, EndCause, EnvelopeError, LEASE_GRACE, LEASE_TTL};
@@ -50,6 +50,8 @@ pub(super) struct Pending {
 
 #[derive(Serialize, Deserialize)]
 struct Written {
+    /// The epoch under which it was accepted.
+    run_epoch: u64,
     unix_ms: u64,
     began_unix_ms: u64,
     elapsed_ms: u64,
@@ -83,6 +85,7 @@ impl Run {
     /// Errors: it does not fit in one record; the run is to be told so as `StorageFailed`.
     pub(crate) fn checkpoint(&mut self, now: Now) -> Result<Checkpoint, EnvelopeError> {
         let written = Written {
+            run_epoch: self.frozen.epoch,
             unix_ms: now.unix_ms,
             began_unix_ms: self.began.map_or(0, |began| began.unix_ms),
             elapsed_ms: self.elapsed_ms(now),
@@ -136,15 +139,15 @@ impl Run {
     }
 
     /// Takes a run over that an earlier coordinator left RUNNING or STOPPING, as its newest
-    /// checkpoint says. `epoch`: this coordinator's; `frozen.epoch` stays the one of its acceptance.
+    /// checkpoint says. `epoch`: this coordinator's. `test`: as it was frozen; passwords are not needed.
     ///
     /// Its nodes have [`LEASE_TTL`] + [`LEASE_GRACE`] from the cluster's start to show that they hold
     /// it. Errors: the checkpoint cannot be read.
     pub(crate) fn adopt(
         now: Now,
         epoch: u64,
-        frozen: Frozen,
         record: &RunRecord,
+        test: Test,
         checkpoint: &[u8],
     ) -> Result<Self, EnvelopeError> {
         let (written, state, endings): (Written, AggregateState<'static>, Endings) =
@@ -155,6 +158,12 @@ impl Run {
             .left_ms
             .map_or(TEARDOWN_WITHIN, Duration::from_millis);
         let left = left.saturating_sub(away).max(at_least);
+        let frozen = Frozen {
+            id: record.id,
+            epoch: written.run_epoch,
+            test,
+            missing_media: Vec::new(),
+        };
         let aggregate = Aggregate::restore(frozen.id, frozen.epoch, &frozen.test, state);
         let fails = frozen.test.on_node_loss == OnNodeLoss::Fail;
         let mut members: Vec<Member> = written.members.into_iter().map(Member::thaw).collect();

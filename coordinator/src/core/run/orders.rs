@@ -36,9 +36,8 @@ impl Run {
     pub(super) fn command(&mut self, state: DesiredState) {
         let (run, epoch) = (self.frozen.id, self.frozen.epoch);
         for member in &mut self.members {
-            if member.order.state == state
-                || (member.told.is_none() && self.adopted_under.is_none())
-            {
+            let knows = member.told.is_some() || self.adopted_under.is_some();
+            if member.order.state == state || member.ended.is_some() || !knows {
                 continue;
             }
             member.order.state = state;

@@ -1,0 +1,250 @@
+//! The coordinator's cores without actors, disk and bus: for simulations in virtual time.
+//!
+//! [`CoordinatorCore`] performs what its cores put out in the very order in which the actor does, but
+//! hands it on instead of doing it: messages to nodes, and writes to a [`Disk`] that the simulation
+//! owns, delays, tears and hands to the next start. Nothing in here looks at a clock.
+
+mod disk;
+mod perform;
+mod restart;
+
+pub use disk::{Batch, Disk, RunView};
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use shared::definition::Test;
+use shared::id::{NodeId, OrganizationId, ProjectId, RunId};
+use shared::phase::RunStatus;
+use shared::wire::{
+    ClusterId, Downward, Head, LeaseVerdict, LifeId, Message, Order, Renew, Upward,
+};
+
+use self::perform::{Acknowledged, Live, Movement};
+use crate::core::Now;
+use crate::core::cluster::{Cluster, Renewal};
+use crate::core::ledger::{Ledger, Transfer};
+use crate::core::plan::Plan;
+use crate::core::queue::StartQueue;
+use crate::core::run::{Input as RunInput, StopCause};
+
+/// What comes in.
+#[derive(Debug)]
+pub enum Input {
+    /// A message on the report subject of this node.
+    Message(NodeId, Box<Message<Upward>>),
+    /// Time has passed: to be given at least five times a second of virtual time.
+    Wake,
+    /// An operator grants credits.
+    Grant {
+        /// To whom.
+        organization: OrganizationId,
+        /// Unique.
+        id: u64,
+        /// Endpoint-milliseconds.
+        amount: u64,
+    },
+    /// Somebody starts a run.
+    Start(Box<Start>),
+    /// Somebody asks for a stop.
+    Stop(RunId),
+    /// An operator drains a node, or not any more.
+    Drain(NodeId, bool),
+    /// The batch of this number, and all before it, are on the disk.
+    Persisted(u64),
+}
+
+/// A run to be started.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Unique.
+    pub run: RunId,
+    /// Whose.
+    pub organization: OrganizationId,
+    /// Where it belongs.
+    pub project: ProjectId,
+    /// What, with its accounts.
+    pub test: Test,
+    /// What is allowed.
+    pub plan: Plan,
+}
+
+/// What must be done.
+#[derive(Debug)]
+pub enum Output {
+    /// Publish on the command subject of this node.
+    Send(NodeId, Box<Message<Downward>>),
+    /// Apply to the disk, after all before it, and say so by [`Input::Persisted`]. A crash may leave
+    /// any prefix of its writes.
+    Persist(u64, Batch),
+}
+
+/// One life of a coordinator.
+#[derive(Debug)]
+pub struct CoordinatorCore {
+    cluster_id: ClusterId,
+    epoch: u64,
+    cluster: Cluster,
+    runs: BTreeMap<RunId, Live>,
+    ledger: Ledger,
+    queue: StartQueue,
+    /// Ended by an earlier coordinator while nodes might still hold them.
+    unsettled: Vec<RunId>,
+    records: BTreeMap<RunId, crate::core::record::RunRecord>,
+    transfers: VecDeque<Movement>,
+    transferring: bool,
+    batch: Batch,
+    acknowledged: Vec<Acknowledged>,
+    number: u64,
+    under_way: VecDeque<(u64, Vec<Acknowledged>)>,
+    sent: u64,
+    outputs: VecDeque<Output>,
+}
+
+impl CoordinatorCore {
+    /// Takes one input at a moment of both clocks.
+    pub fn handle(&mut self, instant: Instant, unix_ms: u64, input: Input) {
+        let now = Now { instant, unix_ms };
+        self.cluster.look(instant);
+        match input {
+            Input::Message(node, message) => self.message(now, node, *message),
+            Input::Wake => self.wake(now),
+            Input::Grant {
+                organization,
+                id,
+                amount,
+            } => {
+                let transfer = Transfer::Grant {
+                    id: format!("{id:032x}"),
+                    amount,
+                    note: String::new(),
+                };
+                self.transfer(now, Movement::grant(organization, transfer));
+            }
+            Input::Start(start) => self.begin(now, *start),
+            Input::Stop(run) => self.drive(now, run, RunInput::Stop(StopCause::Requested)),
+            Input::Drain(node, drain) => {
+                self.cluster.drain(&node, drain);
+            }
+            Input::Persisted(number) => self.persisted(now, number),
+        }
+        while let Some(run) = self.queue.grant() {
+            self.drive(now, run, RunInput::Slot);
+        }
+        if !self.batch.is_empty() {
+            self.number += 1;
+            let acknowledged = std::mem::take(&mut self.acknowledged);
+            self.under_way.push_back((self.number, acknowledged));
+            let batch = std::mem::take(&mut self.batch);
+            self.outputs.push_back(Output::Persist(self.number, batch));
+        }
+    }
+
+    /// The next thing to do. Call until none.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Its start count.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The status of a run of this life as it is decided; it may not be on the disk yet.
+    #[must_use]
+    pub fn status(&self, run: RunId) -> Option<RunStatus> {
+        Some(self.runs.get(&run)?.core.status())
+    }
+
+    /// Runs that hold a slot.
+    pub fn holders(&self) -> impl Iterator<Item = RunId> {
+        self.ledger.holders()
+    }
+
+    /// Nodes as the API shows them.
+    #[must_use]
+    pub fn nodes(&self, instant: Instant, unix_ms: u64) -> Vec<shared::api::Node> {
+        self.cluster.list(Now { instant, unix_ms })
+    }
+
+    fn wake(&mut self, now: Now) {
+        let runs: Vec<RunId> = self.runs.keys().copied().collect();
+        for run in runs {
+            self.drive(now, run, RunInput::Wake);
+            self.look_after_checkpoint(now, run);
+        }
+        self.settle_the_left(now);
+    }
+
+    fn message(&mut self, now: Now, node: NodeId, message: Message<Upward>) {
+        let Message { head, body } = message;
+        let life = head.life;
+        match body {
+            Upward::Renew(renew) => self.renew(now, &node, &head, &renew),
+            Upward::Prepared {
+                run,
+                run_epoch,
+                problems,
+            } => {
+                let input = RunInput::Prepared {
+                    node,
+                    life,
+                    run_epoch,
+                    problems,
+                };
+                self.drive(now, run, input);
+            }
+            Upward::Item(item) => {
+                let run = item.run;
+                self.drive(now, run, RunInput::Item { node, life, item });
+            }
+        }
+    }
+
+    fn renew(&mut self, now: Now, node: &NodeId, head: &Head, renew: &Renew) {
+        let life = head.life;
+        let verdict = match self.cluster.renewed(now, node, life, renew) {
+            Renewal::Outdated => return,
+            Renewal::Denied(verdict) => verdict,
+            Renewal::Granted { .. } => LeaseVerdict::Granted,
+        };
+        let mut orders: Vec<Order> = Vec::new();
+        if verdict == LeaseVerdict::Granted {
+            let runs: Vec<RunId> = self.runs.keys().copied().collect();
+            for run in runs {
+                let held = renew.runs.iter().find(|held| held.run == run).copied();
+                let input = RunInput::Renewed {
+                    node: node.clone(),
+                    life,
+                    epoch: head.epoch,
+                    held,
+                };
+                self.drive(now, run, input);
+                let live = self.runs.get(&run);
+                orders.extend(live.and_then(|live| live.core.order(node, life)));
+            }
+        }
+        let unix_us = i64::try_from(now.unix_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
+        let lease = self
+            .cluster
+            .lease(unix_us, unix_us, node, renew, verdict, orders);
+        self.send(now, node.clone(), life, Downward::Lease(Box::new(lease)));
+    }
+
+    fn send(&mut self, now: Now, node: NodeId, life: LifeId, body: Downward) {
+        self.sent += 1;
+        let head = Head {
+            cluster: self.cluster_id,
+            epoch: self.epoch,
+            life,
+            sequence: self.sent,
+            expires_boot_us: self.cluster.expires_boot_us(now.instant, &node, life),
+        };
+        let message = Box::new(Message { head, body });
+        self.outputs.push_back(Output::Send(node, message));
+    }
+}
+
+#[cfg(test)]
+mod tests;
