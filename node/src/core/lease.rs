@@ -167,6 +167,12 @@ impl LeaseCore {
         self.live
     }
 
+    /// When the newest renewal was sent; none before the first.
+    #[must_use]
+    pub fn newest_sent(&self) -> Option<u64> {
+        self.sent_us
+    }
+
     /// True where an answer to this renewal is news: the renewal was sent, and no answer to it or to
     /// a later one has come before.
     #[must_use]

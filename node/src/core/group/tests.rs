@@ -151,7 +151,7 @@ fn a_stop_ends_those_that_never_began_and_asks_the_others() {
     group.handle(at(100), Input::Stop);
     assert_eq!(
         drain(&mut group),
-        [Output::Stop { place: 0 }, Output::NeverBegan { place: 1 }]
+        [Output::NeverBegan { place: 1 }, Output::Stop { place: 0 }]
     );
     assert_eq!(group.next_deadline(), None);
     group.handle(
@@ -162,4 +162,34 @@ fn a_stop_ends_those_that_never_began_and_asks_the_others() {
         },
     );
     assert!(group.is_over());
+}
+
+#[test]
+fn a_fenced_stop_is_spread_over_the_buildup_but_not_for_long() {
+    for (buildup, second) in [(0, 0), (1_000, 500), (60_000, 1_000)] {
+        let pace = Pace {
+            group_count: 2,
+            buildup: Duration::from_millis(buildup),
+        };
+        let mut group = GroupCore::new(Pairing::NoCalls, false, &pace, &[0, 1]);
+        group.handle(at(buildup), Input::Tick);
+        drain(&mut group);
+        // A stop under way does not keep the fence away.
+        group.handle(at(buildup), Input::Stop);
+        drain(&mut group);
+        let now = buildup + 10;
+        group.handle(at(now), Input::Fence);
+        let mut fenced = drain(&mut group);
+        if second > 0 {
+            assert_eq!(fenced, [Output::Fence { place: 0 }]);
+            assert_eq!(group.next_deadline(), Some(at(now + second)));
+            group.handle(at(now + second), Input::Tick);
+            fenced.extend(drain(&mut group));
+        }
+        let wanted = [Output::Fence { place: 0 }, Output::Fence { place: 1 }];
+        assert_eq!(fenced, wanted, "buildup {buildup} ms");
+        assert_eq!(group.next_deadline(), None);
+        group.handle(at(now + 5_000), Input::Fence);
+        assert_eq!(drain(&mut group), []);
+    }
 }

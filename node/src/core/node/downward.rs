@@ -55,10 +55,12 @@ impl NodeCore {
                 self.put(Output::Notice(Notice::Outdated { epoch, fence }));
                 false
             }
-            Stands::Foreign if self.may_change_cluster(body) => {
+            Stands::Foreign if self.owes_nobody() && is_lease(body, is_granted) => {
                 self.follow(head);
                 true
             }
+            // Heard, so that people learn why the node does not join; not followed.
+            Stands::Foreign if self.owes_nobody() && is_lease(body, is_refused) => true,
             Stands::Foreign => {
                 self.refused.outdated += 1;
                 self.put(Output::Notice(Notice::Foreign(self.fence)));
@@ -68,10 +70,8 @@ impl NodeCore {
     }
 
     /// Another cluster is joined only by its lease, and only by a node that owes the former nothing.
-    fn may_change_cluster(&self, body: &Downward) -> bool {
-        let granted =
-            matches!(body, Downward::Lease(lease) if lease.verdict == LeaseVerdict::Granted);
-        granted && self.runs.is_empty() && self.lease.generation().is_none()
+    fn owes_nobody(&self) -> bool {
+        self.runs.is_empty() && self.lease.generation().is_none()
     }
 
     fn follow(&mut self, head: &Head) {
@@ -206,6 +206,18 @@ impl NodeCore {
         held.tells += news.len() as u64;
         self.put(Output::Tell { run, tells: news });
     }
+}
+
+fn is_lease(body: &Downward, verdict: impl Fn(&LeaseVerdict) -> bool) -> bool {
+    matches!(body, Downward::Lease(lease) if verdict(&lease.verdict))
+}
+
+fn is_granted(verdict: &LeaseVerdict) -> bool {
+    *verdict == LeaseVerdict::Granted
+}
+
+fn is_refused(verdict: &LeaseVerdict) -> bool {
+    matches!(verdict, LeaseVerdict::Refused(_))
 }
 
 /// What an order was.
