@@ -13,6 +13,7 @@ use crate::{Child, Repository, Scratch, free_ports, peers, until};
 /// A nats-server that can be killed and comes back on the same port.
 #[derive(Debug)]
 pub struct NatsServer {
+    address: String,
     port: u16,
     arguments: Vec<String>,
     folder: PathBuf,
@@ -34,6 +35,20 @@ impl NatsServer {
         Self::configured("")
     }
 
+    /// The same on another address of this machine.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_at(address: &str) -> Option<Self> {
+        if !peers(&["nats-server"]) {
+            return None;
+        }
+        let scratch = Scratch::new("nats");
+        let path = scratch.write("nats.conf", "");
+        Some(Self::run(scratch, &path, address, false))
+    }
+
     /// One with further lines in its configuration: users, limits.
     ///
     /// # Panics
@@ -45,7 +60,7 @@ impl NatsServer {
         }
         let scratch = Scratch::new("nats");
         let path = scratch.write("nats.conf", lines);
-        Some(Self::run(scratch, &path, false))
+        Some(Self::run(scratch, &path, LOOPBACK, false))
     }
 
     /// One with `config/nats.conf` as it is in the repository, after the commands in its comments:
@@ -74,17 +89,18 @@ impl NatsServer {
             .expect("sh");
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{told}");
-        Some(Self::run(scratch, &path, true))
+        Some(Self::run(scratch, &path, LOOPBACK, true))
     }
 
-    fn run(scratch: Scratch, config: &Path, encrypted: bool) -> Self {
+    fn run(scratch: Scratch, config: &Path, address: &str, encrypted: bool) -> Self {
         let [port] = free_ports();
-        let arguments = ["-a", "127.0.0.1", "-p", &port.to_string(), "-c"]
+        let arguments = ["-a", address, "-p", &port.to_string(), "-c"]
             .map(str::to_owned)
             .into_iter()
             .chain([config.display().to_string()])
             .collect();
         let mut server = Self {
+            address: address.to_owned(),
             port,
             arguments,
             folder: scratch.path().to_owned(),
@@ -115,7 +131,7 @@ impl NatsServer {
             if let Some(status) = process.ended() {
                 panic!("nats-server ended ({status}):\n{}", process.tail());
             }
-            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+            let mut stream = TcpStream::connect((self.address.as_str(), self.port)).ok()?;
             stream.set_read_timeout(Some(POLL)).ok()?;
             let mut greeting = [0; 5];
             stream.read_exact(&mut greeting).ok()?;
@@ -142,7 +158,7 @@ impl NatsServer {
         }
     }
 
-    /// Its port on 127.0.0.1.
+    /// Its port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -152,7 +168,7 @@ impl NatsServer {
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.encrypted { "tls" } else { "nats" };
-        format!("{scheme}://127.0.0.1:{}", self.port)
+        format!("{scheme}://{}:{}", self.address, self.port)
     }
 
     /// Its folder; of [`Self::shipped`] with `tls/ca.pem`.
@@ -384,5 +400,6 @@ impl NatsSubscriber {
     }
 }
 
+const LOOPBACK: &str = "127.0.0.1";
 const READY: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);

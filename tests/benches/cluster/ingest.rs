@@ -30,7 +30,11 @@ pub(crate) fn run() {
         &json!({ "name": "ingest", "duration": format!("{SECONDS}s"), "buildup": "0s",
             "groups": { "all": { "count": NODES * ENDPOINTS, "receives": true } } }),
     );
-    let bus = NatsBus::connect(NatsConfig::new(&nats.url())).expect("a bus");
+    let bus = NatsBus::connect(NatsConfig {
+        url: nats.url(),
+        ..NatsConfig::default()
+    })
+    .expect("a bus");
     tests::until("the bus", Duration::from_secs(10), || {
         bus.is_connected().then_some(())
     });

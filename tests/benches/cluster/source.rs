@@ -154,7 +154,8 @@ impl Source {
         run.state = HeldState::Ended(cause);
         let run_id = run.desired.run;
         let node = self.node.clone();
-        for (group, endpoint) in endpoints(&run.desired) {
+        let all: Vec<_> = endpoints(&run.desired).collect();
+        for (group, endpoint) in all {
             self.item(Report::Endpoint(Box::new(EndpointReport {
                 run: run_id,
                 endpoint,

@@ -23,7 +23,11 @@ use crate::fixture::{
 const CALLS: u32 = 10;
 
 fn listen(cluster: &Cluster) -> Arc<NatsBus> {
-    let bus = NatsBus::connect(NatsConfig::new(&cluster.nats.url())).expect("a bus");
+    let bus = NatsBus::connect(NatsConfig {
+        url: cluster.nats.url(),
+        ..NatsConfig::default()
+    })
+    .expect("a bus");
     until("the bus", PATIENCE, || bus.is_connected().then_some(()));
     bus
 }
