@@ -25,7 +25,7 @@ fn blocks() -> Vec<(String, String)> {
 
 #[test]
 fn the_cluster_of_the_readme_works_word_for_word() {
-    if !peers(&["bash", "nats-server", "python3"]) {
+    if !peers(&["bash", "nats-server"]) {
         return;
     }
     let Some(kamailio) = Kamailio::start() else {
