@@ -9,6 +9,7 @@ mod engine_reports;
 mod group;
 mod listen;
 mod live_run;
+mod measuring;
 mod node;
 mod perform;
 mod plan;

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::listen::{FromBus, listen};
 use super::live_run::LiveRun;
+use super::measuring::{Measured, Measuring};
 use super::process::ProcessMeter;
 use super::shard::ShardActor;
 use super::start::{NodeConfig, NodeEnd};
@@ -71,13 +72,6 @@ impl Message for FromEngine {
     type Result = ();
 }
 
-/// What the node found out about itself: endpoints that its media engine carries.
-pub(super) struct Measured(pub(super) u32);
-
-impl Message for Measured {
-    type Result = ();
-}
-
 /// The node's end.
 pub(super) struct Shutdown;
 
@@ -113,7 +107,8 @@ pub(super) struct NodeActor {
     /// The last second that each media thread closed.
     pub(super) heard: Vec<u64>,
     pub(super) clock_domain: String,
-    capacity_endpoints: u32,
+    pub(super) measuring: Measuring,
+    connections: u64,
     beat: Beat,
     pub(super) end: watch::Sender<Option<NodeEnd>>,
 }
@@ -142,6 +137,7 @@ fn now() -> Moment {
 impl NodeActor {
     pub(super) fn new(parts: Parts) -> Self {
         let threads = parts.engine.threads();
+        let connections = parts.bus.connections();
         let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let boot = unix.unwrap_or_default().as_nanos();
         Self {
@@ -161,7 +157,8 @@ impl NodeActor {
             process_now: ProcessSecond::default(),
             process_second: 0,
             heard: vec![0; threads],
-            capacity_endpoints: 0,
+            measuring: Measuring::default(),
+            connections,
             beat: parts.beat,
             end: parts.end,
         }
@@ -195,6 +192,11 @@ impl NodeActor {
             }
         }
         self.close_seconds(context);
+        let connections = self.bus.connections();
+        if connections != self.connections {
+            self.connections = connections;
+            self.drive(context, Input::Connected);
+        }
         let due = self.core.next_deadline();
         if due.is_some_and(|at| at <= time::boottime_us()) {
             self.drive(context, Input::Tick);
@@ -246,7 +248,7 @@ impl NodeActor {
             free_descriptors: limits::free_descriptors(),
             free_ports: u32::try_from(free).unwrap_or(u32::MAX),
             cores: u32::try_from(cores).unwrap_or(u32::MAX),
-            capacity_endpoints: self.capacity_endpoints,
+            capacity_endpoints: self.measuring.endpoints(),
             endpoints,
             cpu_cores: self.process_now.cpu_cores,
             resident_bytes: self.process_now.resident_bytes,
@@ -262,7 +264,11 @@ impl Actor for NodeActor {
         self.process_now = self.process.read();
         self.describe();
         self.drive(context, Input::Tick);
-        context.run_interval(STATUS_EVERY, |node, _| node.describe());
+        self.measure(context.address());
+        context.run_interval(STATUS_EVERY, |node, context| {
+            node.describe();
+            node.measure(context.address());
+        });
         context.run_interval(TICK, Self::tick);
     }
 }
@@ -326,10 +332,9 @@ impl Handler<ShardOver> for NodeActor {
 impl Handler<Measured> for NodeActor {
     type Result = ();
 
-    fn handle(&mut self, Measured(endpoints): Measured, context: &mut Self::Context) {
-        self.capacity_endpoints = endpoints;
+    fn handle(&mut self, Measured(per_core): Measured, _: &mut Self::Context) {
+        self.take_measure(per_core);
         self.describe();
-        self.drive(context, Input::Tick);
     }
 }
 

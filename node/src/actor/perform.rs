@@ -36,7 +36,8 @@ impl NodeActor {
         }
     }
 
-    /// A bus that refuses is cut off; what it takes next says that it is there again.
+    /// A bus that refuses is cut off: what must be stored waits until it is there again, which its
+    /// count of connections tells.
     fn publish(&mut self, message: &Message<Upward>) {
         let node = &self.config.node;
         let payload = match encode(message) {
@@ -61,7 +62,6 @@ impl NodeActor {
             }
         } else if std::mem::take(&mut self.cut_off) {
             tracing::info!(%node, "the bus is there again");
-            self.later.push_back(Input::Connected);
         }
     }
 

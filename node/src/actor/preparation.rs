@@ -21,6 +21,7 @@ use crate::net::egress::Egress;
 
 impl NodeActor {
     pub(super) fn prepare(&mut self, context: &mut Context<Self>, desired: Desired) {
+        self.measuring.break_off();
         self.next_number = (self.next_number + 1) & 0x0fff;
         let number = self.next_number;
         let sources = self.shards.len() + self.engine.threads();

@@ -14,6 +14,7 @@ mod control;
 mod demux;
 mod engine;
 mod entry;
+pub mod measure;
 mod own;
 mod ports;
 mod report;
