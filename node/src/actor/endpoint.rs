@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Actor, ActorContext, Addr, Context, Handler, Message};
+use sip::ua::{Destination, HostPort};
 
 use super::group::{GroupActor, Told};
 use super::shard_run::Run;
 use crate::core::endpoint::{
     EndpointCore, EndpointSpec, Input, LocalPorts, MediaStart, Output, Profile, Role,
 };
+use crate::core::journal::{Leg, Watch};
 use crate::net::media::{RedirectSpec, Reservation, StartSpec};
 use crate::net::sip::SendFailure;
 
@@ -35,6 +37,8 @@ pub(super) struct EndpointActor {
     reservation: Option<(u32, Reservation)>,
     /// The call whose stream the engine runs.
     streaming: Option<u32>,
+    /// Follows its calls for the journal.
+    watch: Watch,
     /// Tells the group however this actor dies; a panic does not run `stopping` (DESIGN 4).
     guard: DeathGuard,
 }
@@ -91,6 +95,7 @@ impl EndpointActor {
             group,
             reservation: None,
             streaming: None,
+            watch: Watch::new(),
             guard,
             run: Rc::clone(&run),
         };
@@ -104,6 +109,9 @@ impl EndpointActor {
         let now = Instant::now();
         let invited = first_invite(&input);
         let was_busy = self.core.in_call();
+        if let Input::Sip { message, .. } = &input {
+            self.run.journal.received(&mut self.watch, message);
+        }
         self.core.handle(now, input);
         while let Some(output) = self.core.poll() {
             if let Some(answer) = self.perform(context, output) {
@@ -132,6 +140,7 @@ impl EndpointActor {
     fn perform(&mut self, context: &mut Context<Self>, output: Output) -> Option<Input> {
         match output {
             Output::Transmit { to, bytes } => {
+                self.note(&to, &bytes);
                 return match self.run.io.send(self.local, self.slot, &to, &bytes) {
                     Ok(_) => None,
                     Err(SendFailure::Refused(error)) => {
@@ -181,6 +190,7 @@ impl EndpointActor {
             Output::Phase(phase) => self.run.phase(self.core.index(), phase),
             Output::Ended { report, trace } => {
                 self.guard.ended = true;
+                self.run.journal.ended(&mut self.watch);
                 self.run.demux.borrow_mut().remove(self.slot, &self.user);
                 self.run
                     .receivers
@@ -196,6 +206,24 @@ impl EndpointActor {
             }
         }
         None
+    }
+
+    /// Puts what ends the call into the journal, before the message leaves.
+    fn note(&mut self, to: &Destination, bytes: &[u8]) {
+        if !self.run.journal.is_kept() {
+            return;
+        }
+        let mut to = to.clone();
+        if let HostPort::Name(name, port) = &to.host {
+            // A registrar's name may lead elsewhere than the world's resolvers say.
+            let resolver = self.run.io.resolver();
+            if let Some(address) = resolver.known(name, *port, self.local.is_ipv4()) {
+                to.host = HostPort::Ip(address);
+            }
+        }
+        let local = self.local;
+        let leg = Leg { local, to };
+        self.run.journal.sending(&mut self.watch, &leg, bytes);
     }
 
     fn reserve(&mut self, call: u32) -> Result<LocalPorts, String> {

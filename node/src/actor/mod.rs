@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod engine_reports;
+mod former;
 mod group;
 mod listen;
 mod live_run;

@@ -12,6 +12,7 @@ use shared::id::RunId;
 use shared::wire::{NodeStatus, Report};
 use tokio::sync::watch;
 
+use super::former::Former;
 use super::listen::{FromBus, listen};
 use super::live_run::LiveRun;
 use super::measuring::{Measured, Measuring};
@@ -95,6 +96,8 @@ pub(super) struct NodeActor {
     pub(super) core: NodeCore,
     pub(super) guard: Arc<LeaseGuard>,
     pub(super) state: State,
+    /// Former calls and their ports.
+    pub(super) former: Former,
     /// Inputs that came while an output was performed.
     pub(super) later: VecDeque<Input>,
     /// The bus refused the last message.
@@ -122,12 +125,13 @@ pub(super) struct Parts {
     pub(super) core: NodeCore,
     pub(super) guard: Arc<LeaseGuard>,
     pub(super) state: State,
+    pub(super) former: Former,
     pub(super) beat: Beat,
     pub(super) end: watch::Sender<Option<NodeEnd>>,
 }
 
 /// Both clocks now.
-fn now() -> Moment {
+pub(super) fn now() -> Moment {
     Moment {
         boot_us: time::boottime_us(),
         unix_us: i64::try_from(time::realtime_ns() / 1_000).unwrap_or(i64::MAX),
@@ -149,6 +153,7 @@ impl NodeActor {
             core: parts.core,
             guard: parts.guard,
             state: parts.state,
+            former: parts.former,
             later: VecDeque::new(),
             cut_off: false,
             runs: FxHashMap::default(),

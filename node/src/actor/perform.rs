@@ -107,7 +107,6 @@ impl NodeActor {
 
     fn forget(&mut self, run: RunId) {
         self.runs.remove(&run);
-        self.state.forget(run);
     }
 
     fn notice(&self, notice: &Notice) {

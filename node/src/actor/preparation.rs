@@ -95,18 +95,21 @@ impl NodeActor {
             shares: desired.shares,
             test: desired.test,
         });
-        let asked: Vec<_> = self
-            .shards
-            .iter()
-            .zip(layout)
-            .map(|(shard, parts)| {
-                shard.send(Prepare {
-                    plan: Arc::clone(&plan),
-                    parts,
-                })
-            })
-            .collect();
+        let shards = self.shards.clone();
+        let former = self.former.clone();
         let answers = async move {
+            // Former calls may still be ended from the ports that this run wants.
+            former.over().await;
+            let asked: Vec<_> = shards
+                .iter()
+                .zip(layout)
+                .map(|(shard, parts)| {
+                    shard.send(Prepare {
+                        plan: Arc::clone(&plan),
+                        parts,
+                    })
+                })
+                .collect();
             let mut problems = Vec::new();
             for answer in asked {
                 match answer.await {

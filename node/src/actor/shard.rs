@@ -26,6 +26,7 @@ use crate::core::desired::StopKind;
 use crate::core::endpoint::Input;
 use crate::core::layout::Part;
 use crate::core::lease::Permit;
+use crate::net::journal::Journal;
 use crate::net::media::{ShardMedia, StreamId};
 use crate::net::sip::{Demux, Resolver, SipIo};
 
@@ -147,6 +148,7 @@ pub(super) struct ShardActor {
     node: Addr<NodeActor>,
     media: ShardMedia,
     runs: FxHashMap<RunId, Running>,
+    journal: Journal,
     beat: Beat,
 }
 
@@ -154,16 +156,25 @@ pub(super) struct ShardActor {
 const TIMER_TICK: Duration = Duration::from_millis(2);
 /// A thread that serves its mailbox shows it this often.
 const BEAT_EVERY: Duration = Duration::from_millis(200);
+/// The journal's less urgent records are written, and it is made smaller, this often.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// A shard's mailbox takes its groups' ends and its streams' ends, all in one instant at the most.
 const MAILBOX: usize = 65_536;
 
 impl ShardActor {
-    pub(super) fn new(index: usize, node: Addr<NodeActor>, media: ShardMedia, beat: Beat) -> Self {
+    pub(super) fn new(
+        index: usize,
+        node: Addr<NodeActor>,
+        media: ShardMedia,
+        journal: Journal,
+        beat: Beat,
+    ) -> Self {
         Self {
             index,
             node,
             media,
             runs: FxHashMap::default(),
+            journal,
             beat,
         }
     }
@@ -182,6 +193,7 @@ impl ShardActor {
             media: self.media.clone(),
             node: self.node.clone(),
             permit: RefCell::new(Permit::never()),
+            journal: self.journal.clone(),
             tells: RefCell::default(),
             demux: RefCell::new(Demux::default()),
             timers: RefCell::new(Timers::default()),
@@ -239,6 +251,7 @@ impl ShardActor {
         running.run.begin.set(begin);
         running.run.grid.set(grid);
         running.run.sheet.borrow_mut().closing.phases.clear();
+        self.journal.allow(&running.run.plan.test.allow_targets);
         running
             .tasks
             .push(actix_rt::spawn(keep_time(Rc::clone(&running.run), node)));
@@ -393,6 +406,7 @@ impl Actor for ShardActor {
     fn started(&mut self, context: &mut Self::Context) {
         context.set_mailbox_capacity(MAILBOX);
         context.run_interval(BEAT_EVERY, |shard, _| shard.beat.bump());
+        context.run_interval(TIDY_EVERY, |shard, _| shard.journal.tidy());
     }
 }
 

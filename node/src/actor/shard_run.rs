@@ -22,6 +22,7 @@ use super::timers::Timers;
 use crate::core::endpoint::Input;
 use crate::core::lease::Permit;
 use crate::core::meter::SourceSecond;
+use crate::net::journal::Journal;
 use crate::net::media::{ShardMedia, StreamId};
 use crate::net::sip::{Arrival, Demux, Route, SipIo};
 
@@ -37,6 +38,8 @@ pub(super) struct ShardRun {
     pub(super) node: Addr<NodeActor>,
     /// Given with the run's begin; until then nothing may be sent.
     pub(super) permit: RefCell<Permit>,
+    /// What ending its calls takes, should this process die.
+    pub(super) journal: Journal,
     /// For endpoints on other nodes, not yet handed on.
     pub(super) tells: RefCell<Vec<Tell>>,
     pub(super) demux: RefCell<Demux>,

@@ -15,12 +15,14 @@ use shared::id::NodeId;
 use shared::wire::LifeId;
 use tokio::sync::watch;
 
+use super::former::Former;
 use super::node::{Drain, FromEngine, MAILBOX, NodeActor, Parts, Shutdown};
 use super::shard::ShardActor;
 use super::state::{State, StateError};
 use crate::beats::{Beat, Beats};
 use crate::core::lease::LeaseGuard;
 use crate::core::node::{NodeCore, NodeCoreConfig};
+use crate::net::journal::Journal;
 use crate::net::limits;
 use crate::net::media::time::boottime_us;
 use crate::net::media::{Engine, EngineConfig, EngineError};
@@ -162,10 +164,11 @@ pub fn start(config: NodeConfig, bus: Arc<dyn Bus>) -> Result<NodeHandle, StartE
     if let Err(errno) = limits::raise_descriptor_limit() {
         tracing::warn!(%errno, "the limit of file descriptors could not be raised");
     }
-    let state = State::open(config.state_dir.as_deref())?;
+    let life = new_life();
+    let mut state = State::open(config.state_dir.as_deref(), life)?;
     let guard = Arc::new(LeaseGuard::default());
     let core_config = NodeCoreConfig {
-        life: new_life(),
+        life,
         fence: state.fence(),
         drain_wait: config.drain_wait,
         outbox: state.limits(),
@@ -179,6 +182,10 @@ pub fn start(config: NodeConfig, bus: Arc<dyn Bus>) -> Result<NodeHandle, StartE
         ..EngineConfig::default()
     };
     let (engine, reports) = Engine::start(engine_config)?;
+    let journals = (0..threads)
+        .map(|index| state.journal(life, index))
+        .collect::<Result<Vec<_>, _>>()?;
+    let former = Former::settle(state.inheritance(), life);
     let arbiters: Vec<Arbiter> = (0..threads).map(|_| Arbiter::new()).collect();
     let beats = Arc::new(Beats {
         node: Beat::default(),
@@ -197,12 +204,13 @@ pub fn start(config: NodeConfig, bus: Arc<dyn Bus>) -> Result<NodeHandle, StartE
         let shards = arbiters
             .iter()
             .zip(medias)
+            .zip(journals)
             .enumerate()
-            .map(|(index, (arbiter, media))| {
+            .map(|(index, ((arbiter, media), journal))| {
                 let own = own.clone();
                 let beat = beats.shards.get(index).cloned().unwrap_or_default();
                 ShardActor::start_in_arbiter(&arbiter.handle(), move |_| {
-                    ShardActor::new(index, own, media, beat)
+                    ShardActor::new(index, own, media, Journal::new(journal), beat)
                 })
             })
             .collect();
@@ -214,6 +222,7 @@ pub fn start(config: NodeConfig, bus: Arc<dyn Bus>) -> Result<NodeHandle, StartE
             core,
             guard,
             state,
+            former,
             beat: beats.node.clone(),
             end: tell_end,
         })

@@ -4,19 +4,34 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use shared::id::RunId;
-use shared::wire::NodeCondition;
+use shared::wire::{LifeId, NodeCondition};
 
-use super::node::NodeActor;
+use super::node::{NodeActor, now};
 use crate::core::fence::Fence;
+use crate::core::node::{DiskEvent, Input};
 use crate::core::outbox;
+use crate::net::journal::{JournalFile, LockError, StateLock};
+use crate::net::reap::{Inheritance, ReapError};
+use crate::net::spill::Spill;
 
 /// Why the state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the state folder {path} cannot be used: {source}")]
-pub struct StateError {
-    path: PathBuf,
-    source: io::Error,
+pub enum StateError {
+    /// Another process lives in it, or it cannot be made.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// What former lives left cannot be read.
+    #[error(transparent)]
+    Reap(#[from] ReapError),
+    /// Something in it cannot be made or read.
+    #[error("the state folder {path} cannot be used: {source}")]
+    Unusable {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// What the node keeps on disk.
@@ -25,30 +40,62 @@ pub(super) struct State {
     folder: Option<PathBuf>,
     fence: Fence,
     trouble: Option<String>,
+    spill: Option<Spill>,
+    /// Calls that former lives left open, until [`Self::inheritance`] takes them.
+    inheritance: Option<Inheritance>,
+    _lock: Option<StateLock>,
 }
 
 /// The newest coordinator that was obeyed.
 const FENCE: &str = "fence";
 
 impl State {
-    /// Opens the folder, made where it is missing, and reads what a former life left.
+    /// Opens the folder for this life, made where it is missing, and reads what former ones left.
     ///
-    /// Errors: it cannot be made or read.
-    pub(super) fn open(folder: Option<&Path>) -> Result<Self, StateError> {
+    /// Errors: it cannot be made or read, or a process lives in it.
+    pub(super) fn open(folder: Option<&Path>, life: LifeId) -> Result<Self, StateError> {
         let mut state = Self {
             folder: folder.map(Path::to_path_buf),
             fence: Fence::default(),
             trouble: None,
+            spill: None,
+            inheritance: None,
+            _lock: None,
         };
         if let Some(folder) = folder {
-            let fail = |source| StateError {
+            let fail = |source| StateError::Unusable {
                 path: folder.to_path_buf(),
                 source,
             };
-            fs::create_dir_all(folder).map_err(fail)?;
+            state._lock = Some(StateLock::take(folder)?);
             state.fence = read_fence(&folder.join(FENCE)).map_err(fail)?;
+            state.inheritance = Some(Inheritance::of(folder)?);
+            state.spill = Some(Spill::open(folder, life).map_err(fail)?);
         }
         Ok(state)
+    }
+
+    /// Calls that former lives left open.
+    pub(super) fn inheritance(&mut self) -> Option<Inheritance> {
+        self.inheritance.take()
+    }
+
+    /// The journal of a shard's calls; none without a folder.
+    ///
+    /// Errors: it cannot be made.
+    pub(super) fn journal(
+        &self,
+        life: LifeId,
+        shard: usize,
+    ) -> Result<Option<JournalFile>, StateError> {
+        let Some(folder) = &self.folder else {
+            return Ok(None);
+        };
+        let file = JournalFile::create(folder, life, shard);
+        file.map(Some).map_err(|source| StateError::Unusable {
+            path: folder.clone(),
+            source,
+        })
     }
 
     /// What a former life obeyed.
@@ -91,19 +138,44 @@ impl State {
 
     /// Bounds of the outboxes: without a folder there is no disk.
     pub(super) fn limits(&self) -> outbox::Limits {
+        let limits = outbox::Limits::default();
         outbox::Limits {
-            disk: 0,
-            ..outbox::Limits::default()
+            disk: if self.spill.is_some() { limits.disk } else { 0 },
+            ..limits
         }
     }
 
-    /// Lets go of what is kept of a run.
-    pub(super) fn forget(&mut self, _run: RunId) {}
+    /// What the outboxes want of the disk; the answer goes to the core before it is polled again.
+    fn disk(&mut self, asked: outbox::Output) -> Option<DiskEvent> {
+        let spill = self.spill.as_mut()?;
+        match asked {
+            outbox::Output::Spill { run, octets, .. } => {
+                let error = spill.append(run, &octets).err()?.to_string();
+                Some(DiskEvent::SpillFailed { run, octets, error })
+            }
+            outbox::Output::Load { run, octets } => Some(match spill.take(run, octets) {
+                Ok(items) => DiskEvent::Loaded { run, items },
+                Err(error) => {
+                    let error = error.to_string();
+                    DiskEvent::LoadFailed { run, error }
+                }
+            }),
+            outbox::Output::Forget { run } => {
+                spill.forget(run);
+                None
+            }
+            outbox::Output::Send(_) | outbox::Output::Full { .. } => None,
+        }
+    }
 }
 
 impl NodeActor {
-    /// What the outboxes want of the disk.
-    pub(super) fn disk(&mut self, _asked: outbox::Output) {}
+    /// Performs what the outboxes want of the disk.
+    pub(super) fn disk(&mut self, asked: outbox::Output) {
+        if let Some(event) = self.state.disk(asked) {
+            self.core.handle(now(), Input::Disk(event));
+        }
+    }
 }
 
 /// A missing file is a node that has obeyed nobody; an unreadable one may hide whom it obeyed.

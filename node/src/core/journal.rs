@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use sip::ua::Destination;
 
 pub use book::{Book, Place};
+pub(crate) use glance::glance;
 pub use record::{Contents, read};
 pub use watch::Watch;
 

@@ -13,4 +13,5 @@ pub mod meter;
 pub mod node;
 pub mod outbox;
 pub mod quality;
+pub mod reap;
 pub mod trace;

@@ -6,7 +6,8 @@
 //! them. Nothing is dropped in silence: past the last bound the run must end, and says why.
 //!
 //! Shape: an input ([`Outboxes::push`], [`Outboxes::acknowledged`], …), then [`Outboxes::poll`]
-//! until `None`, then [`Outboxes::timeout`] at [`Outboxes::next_deadline`].
+//! until `None`, then [`Outboxes::timeout`] at [`Outboxes::next_deadline`]. What the disk answers
+//! comes before the next poll.
 //! Source: DESIGN 9; reliability §5 rows 10, 22 and 23.
 
 mod queue;

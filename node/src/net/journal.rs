@@ -97,13 +97,11 @@ struct Open {
     size: u64,
 }
 
-impl Journal {
-    /// One that keeps nothing: a node without a state directory.
-    #[must_use]
-    pub fn none() -> Self {
-        Self::with(None)
-    }
+/// The file of a shard's journal, on its way to the shard's thread.
+#[derive(Debug)]
+pub struct JournalFile(Open);
 
+impl JournalFile {
     /// Makes the journal of a shard.
     ///
     /// Errors: what the system said.
@@ -112,11 +110,25 @@ impl Journal {
         fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{:016x}-{shard}", life.0));
         let file = fresh(&path)?;
-        Ok(Self::with(Some(Open {
+        Ok(Self(Open {
             path,
             file,
             size: 0,
-        })))
+        }))
+    }
+}
+
+impl Journal {
+    /// One that writes to this file; without one, nothing is kept.
+    #[must_use]
+    pub fn new(file: Option<JournalFile>) -> Self {
+        Self::with(file.map(|file| file.0))
+    }
+
+    /// Whether anything is kept.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.inner.borrow().file.is_some()
     }
 
     fn with(file: Option<Open>) -> Self {
@@ -319,7 +331,9 @@ mod tests {
     #[test]
     fn an_invite_is_in_the_file_before_it_leaves_and_the_file_goes_in_order() {
         let scratch = Scratch::new("journal");
-        let journal = Journal::create(scratch.path(), LifeId(5), 3).unwrap();
+        let journal = Journal::new(Some(
+            JournalFile::create(scratch.path(), LifeId(5), 3).unwrap(),
+        ));
         let path = scratch.path().join("journal/0000000000000005-3");
         let mut watch = Watch::new();
         journal.sending(&mut watch, &leg(), invite(1).as_bytes());
@@ -336,7 +350,9 @@ mod tests {
     #[test]
     fn a_file_is_written_anew_while_calls_go_on() {
         let scratch = Scratch::new("journal-compact");
-        let journal = Journal::create(scratch.path(), LifeId(5), 0).unwrap();
+        let journal = Journal::new(Some(
+            JournalFile::create(scratch.path(), LifeId(5), 0).unwrap(),
+        ));
         let path = scratch.path().join("journal/0000000000000005-0");
         let mut stays = Watch::new();
         journal.sending(&mut stays, &leg(), invite(0).as_bytes());

@@ -6,6 +6,7 @@ pub mod egress;
 pub mod journal;
 pub mod limits;
 pub mod media;
+pub mod reap;
 #[cfg(test)]
 pub(crate) mod scratch;
 pub mod sip;

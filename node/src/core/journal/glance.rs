@@ -5,23 +5,23 @@ use std::str;
 
 /// What a glance shows. Fields that are not there are empty.
 #[derive(Debug, Default)]
-pub(super) struct Glance<'a> {
+pub(crate) struct Glance<'a> {
     /// The method of a request.
-    pub(super) method: &'a str,
+    pub(crate) method: &'a str,
     /// The code of a response; 0 for a request.
-    pub(super) code: u16,
-    pub(super) branch: &'a str,
-    pub(super) from_tag: &'a str,
-    pub(super) to_tag: &'a str,
-    pub(super) call_id: &'a str,
-    pub(super) cseq: u32,
-    pub(super) cseq_method: &'a str,
+    pub(crate) code: u16,
+    pub(crate) branch: &'a str,
+    pub(crate) from_tag: &'a str,
+    pub(crate) to_tag: &'a str,
+    pub(crate) call_id: &'a str,
+    pub(crate) cseq: u32,
+    pub(crate) cseq_method: &'a str,
     /// From the first line to the last of From, To, Call-ID and CSeq.
-    pub(super) head: &'a [u8],
+    pub(crate) head: &'a [u8],
 }
 
 /// Glances at a message; none where it cannot be of a call.
-pub(super) fn glance(message: &[u8]) -> Option<Glance<'_>> {
+pub(crate) fn glance(message: &[u8]) -> Option<Glance<'_>> {
     let mut found = Glance::default();
     let mut end = 0;
     let mut missing = 4;
