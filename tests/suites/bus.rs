@@ -27,9 +27,8 @@ fn bus(config: NatsConfig) -> Arc<NatsBus> {
 
 fn open_bus(server: &NatsServer) -> Arc<NatsBus> {
     bus(NatsConfig {
-        url: server.url(),
         name: "test".to_owned(),
-        ..NatsConfig::default()
+        ..NatsConfig::new(&server.url())
     })
 }
 
@@ -445,10 +444,7 @@ fn each_role_may_do_its_own_work_and_no_more() {
 
 #[test]
 fn faults_of_the_configuration_are_told_at_once() {
-    let to = |url: &str| NatsConfig {
-        url: url.to_owned(),
-        ..NatsConfig::default()
-    };
+    let to = NatsConfig::new;
     for (config, word) in [
         (to("http://127.0.0.1"), "nats://HOST:4222"),
         (

@@ -93,9 +93,9 @@ fn id(key: &str) -> MetricId {
 
 fn second(generator: bool) -> AggregateSecond {
     let mut sketches = Sketches::default();
-    for value in [4.2, 4.4, 4.3] {
+    for value in [4.25, 4.5, 4.0] {
         sketches.of(id("mos")).unwrap().record(value);
-        sketches.of(id("jitter_ms")).unwrap().record(value - 4.0);
+        sketches.of(id("jitter_ms")).unwrap().record(value - 3.75);
     }
     sketches.of(id("rx.packets")).unwrap().record(100.0);
     let mut late = Histogram::new();

@@ -82,6 +82,15 @@ pub(super) struct Target {
 }
 
 impl NatsConfig {
+    /// A server that asks for nothing.
+    #[must_use]
+    pub fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// Reads everything that it names.
     ///
     /// Errors: every fault that can be known without a server.
@@ -259,13 +268,6 @@ mod tests {
         }
     }
 
-    fn to(url: &str) -> NatsConfig {
-        NatsConfig {
-            url: url.to_owned(),
-            ..NatsConfig::default()
-        }
-    }
-
     #[test]
     fn urls_are_one_or_several_and_never_hold_a_password() {
         for url in [
@@ -274,7 +276,7 @@ mod tests {
             "a:4222",
             "nats://[::1]:4222, nats://b",
         ] {
-            assert!(to(url).target().is_ok(), "{url}");
+            assert!(NatsConfig::new(url).target().is_ok(), "{url}");
         }
         for (url, why) in [
             ("", "blank"),
@@ -284,10 +286,10 @@ mod tests {
             ("nats://", "host is missing"),
             ("nats://a:port", "no URL"),
         ] {
-            let told = faulty(to(url));
+            let told = faulty(NatsConfig::new(url));
             assert!(told.contains(why), "{url}: {told}");
         }
-        let told = faulty(to("nats://user:hush@a:4222"));
+        let told = faulty(NatsConfig::new("nats://user:hush@a:4222"));
         assert!(
             told.contains("…@a:4222") && !told.contains("hush"),
             "{told}"
@@ -300,17 +302,17 @@ mod tests {
             user: Some("u".to_owned()),
             password: Some("p".to_owned()),
             nkey_seed_file: Some("seed".into()),
-            ..to("nats://a")
+            ..NatsConfig::new("nats://a")
         };
         assert!(faulty(both).contains("choose one"));
         let half = NatsConfig {
             user: Some("u".to_owned()),
-            ..to("nats://a")
+            ..NatsConfig::new("nats://a")
         };
         assert!(faulty(half).contains("both or neither"));
         let half = NatsConfig {
             tls_cert_file: Some("c".into()),
-            ..to("nats://a")
+            ..NatsConfig::new("nats://a")
         };
         assert!(faulty(half).contains("both files or neither"));
     }
@@ -319,7 +321,7 @@ mod tests {
     fn a_missing_file_is_named() {
         let config = NatsConfig {
             credentials_file: Some("/nowhere/x.creds".into()),
-            ..to("nats://a")
+            ..NatsConfig::new("nats://a")
         };
         let told = faulty(config);
         assert!(told.contains("credentials file /nowhere/x.creds"), "{told}");
@@ -343,7 +345,7 @@ mod tests {
             ("nats://10.0.0.1", true),
             ("tls://a,nats://b", true),
         ] {
-            assert_eq!(to(url).is_open_to_others(), open, "{url}");
+            assert_eq!(NatsConfig::new(url).is_open_to_others(), open, "{url}");
         }
     }
 
@@ -352,7 +354,7 @@ mod tests {
         let config = NatsConfig {
             user: Some("u".to_owned()),
             password: Some("hush".to_owned()),
-            ..to("nats://a")
+            ..NatsConfig::new("nats://a")
         };
         assert!(!format!("{config:?}").contains("hush"));
     }

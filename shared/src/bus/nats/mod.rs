@@ -14,6 +14,7 @@ mod session;
 pub use config::{BusError, NatsConfig};
 pub use counts::NatsCounts;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ struct Shared {
     state: Mutex<NatsState>,
     counters: Counters,
     closing: watch::Sender<bool>,
+    /// The connection has held for a while.
+    settled: AtomicBool,
 }
 
 #[derive(Debug, Default)]

@@ -33,6 +33,7 @@ pub(super) fn keep(shared: &Arc<Shared>, config: &NatsConfig) {
             .enable_all()
             .build();
         let before = shared.state().connections;
+        shared.settled.store(false, Ordering::Relaxed);
         let end = match &runtime {
             Ok(runtime) => runtime.block_on(attempt(shared, config, pause(failures))),
             Err(error) => End::Trouble(format!("no runtime for the bus: {error}")),
@@ -45,7 +46,8 @@ pub(super) fn keep(shared: &Arc<Shared>, config: &NatsConfig) {
             std::thread::sleep(pause(failures.max(1)));
         }
         let had_connection = shared.state().connections > before;
-        failures = if had_connection {
+        // A connection that breaks at once, again and again, is no better than none.
+        failures = if shared.settled.load(Ordering::Relaxed) {
             1
         } else {
             failures.saturating_add(1)
@@ -156,6 +158,7 @@ async fn connected(shared: &Arc<Shared>, target: Target) -> Result<(), String> {
         cutter: Cutter::new(random()),
         client,
         listened: BTreeSet::new(),
+        looks: 0,
     };
     link.listen(shared).await?;
     match timeout(GREETING, link.client.flush()).await {
@@ -245,6 +248,8 @@ struct Link {
     cutter: Cutter,
     /// Numbers of the listeners that the server knows.
     listened: BTreeSet<u64>,
+    /// How often the state was looked at.
+    looks: u32,
 }
 
 impl Link {
@@ -284,8 +289,14 @@ impl Link {
             if batch.is_empty() {
                 tokio::select! {
                     () = shared.outbox.work.notified() => {}
-                    _ = look.tick() => if !self.is_up() {
-                        return "the connection broke".to_owned();
+                    _ = look.tick() => {
+                        if !self.is_up() {
+                            return "the connection broke".to_owned();
+                        }
+                        self.looks = self.looks.saturating_add(1);
+                        if self.looks > SETTLED_AFTER {
+                            shared.settled.store(true, Ordering::Relaxed);
+                        }
                     },
                 }
                 continue;
@@ -383,6 +394,8 @@ const TELL_EVERY: u32 = 16;
 const GREETING: Duration = Duration::from_secs(3);
 /// How often the state is looked at where no event told of its change.
 const LOOK: Duration = Duration::from_millis(500);
+/// Looks after which a connection counts as one that holds: two seconds.
+const SETTLED_AFTER: u32 = 4;
 /// A large message that does not grow for two of these is given up.
 const TICK: Duration = Duration::from_secs(5);
 /// Longer than any connection's runtime lives on after its end.
