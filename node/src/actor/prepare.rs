@@ -1,7 +1,7 @@
 //! What a node checks and loads before it says that it is ready: descriptors, ports, local
 //! addresses, media files. Every problem at once.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,14 +33,16 @@ pub(super) fn prepare(
     let locals: Vec<IpAddr> = test
         .groups
         .iter()
-        .map(|group| {
-            local_address(test, group, address).unwrap_or_else(|sentence| {
+        .enumerate()
+        .map(|(index, group)| {
+            let far = has_pair_elsewhere(test, shares, index);
+            local_address(test, group, address, far).unwrap_or_else(|sentence| {
                 problems.push(Problem {
                     code: "no_local_address".to_owned(),
                     sentence,
                     limit: None,
                 });
-                std::net::Ipv4Addr::LOCALHOST.into()
+                Ipv4Addr::LOCALHOST.into()
             })
         })
         .collect();
@@ -72,7 +74,12 @@ pub(super) fn prepare(
 
 /// The address to send from: the configured one, or the one that the kernel would take towards the
 /// group's first hop (no packet is sent to find out).
-fn local_address(test: &Test, group: &Group, address: Option<IpAddr>) -> Result<IpAddr, String> {
+fn local_address(
+    test: &Test,
+    group: &Group,
+    address: Option<IpAddr>,
+    far: bool,
+) -> Result<IpAddr, String> {
     if let Some(bind) = group.sip_bind.filter(|bind| !bind.ip().is_unspecified()) {
         return Ok(bind.ip());
     }
@@ -84,11 +91,13 @@ fn local_address(test: &Test, group: &Group, address: Option<IpAddr>) -> Result<
             return Ok(address);
         }
     }
-    let Some(hop) = hop else {
-        return Ok(std::net::Ipv4Addr::LOCALHOST.into());
+    let hop = match hop {
+        Some(hop) => hop,
+        None if far => ELSEWHERE,
+        None => return Ok(Ipv4Addr::LOCALHOST.into()),
     };
     let any: SocketAddr = if hop.is_ipv4() {
-        (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
+        (Ipv4Addr::UNSPECIFIED, 0).into()
     } else {
         (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
     };
@@ -96,11 +105,42 @@ fn local_address(test: &Test, group: &Group, address: Option<IpAddr>) -> Result<
         .and_then(|socket| socket.connect(hop).and_then(|()| socket.local_addr()))
         .map(|local| local.ip())
         .map_err(|error| {
-            format!(
-                "group {}: no route from this machine to {hop}: {error}",
-                group.name
-            )
+            let group = &group.name;
+            if hop == ELSEWHERE {
+                return format!(
+                    "group {group}: its calls go between nodes, and this node cannot tell which of \
+                     its addresses the others reach: set node.address ({error})"
+                );
+            }
+            format!("group {group}: no route from this machine to {hop}: {error}")
         })
+}
+
+/// Any address that is not of this network: the route there shows which of ours others reach. No
+/// packet is sent to it (TEST-NET-1, RFC 5737).
+const ELSEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
+
+/// Whether an endpoint of the group that is on this node calls, or is called by, one on another.
+fn has_pair_elsewhere(test: &Test, shares: &[Share], index: usize) -> bool {
+    let places = |wanted: usize| -> Vec<(u32, u32)> {
+        let of_group = shares.iter().filter(|share| share.group.index() == wanted);
+        let mut spans: Vec<_> = of_group
+            .map(|share| (share.first, share.first.saturating_add(share.count)))
+            .collect();
+        spans.sort_unstable();
+        spans
+    };
+    let mine = places(index);
+    let calls = |group: &Group, callee: usize| matches!(group.target, Target::Group(called) if usize::from(called) == callee);
+    let Some(own) = test.groups.get(index) else {
+        return false;
+    };
+    let mut pairs = test
+        .groups
+        .iter()
+        .enumerate()
+        .filter(|(other, group)| calls(own, *other) || calls(group, index));
+    !mine.is_empty() && pairs.any(|(other, _)| places(other) != mine)
 }
 
 /// Where the group's first packet goes, resolved by the system where it is a name.
@@ -175,3 +215,46 @@ fn load(library: &mut ClipLibrary, group: &Group, base_dir: &Path) -> Result<Cli
 
 /// Answers may ask for the usual packetisation whatever the group prefers.
 const USUAL_PTIME_MS: u32 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::id::GroupIndex;
+
+    fn share(group: u16, first: u32, count: u32) -> Share {
+        Share {
+            group: GroupIndex(group),
+            first,
+            count,
+        }
+    }
+
+    #[test]
+    fn pairs_with_other_nodes_are_seen_from_both_ends() {
+        let text = "duration = '1s'
+            [groups.a]
+            count = 10
+            calls = { group = 'b' }
+            [groups.b]
+            count = 10
+            receives = true";
+        let nothing = |path: &str| Err(std::io::Error::other(path.to_owned()));
+        let test = shared::definition::parse(text, "t", &nothing).unwrap();
+        let whole = [share(0, 0, 10), share(1, 0, 10)];
+        let halves = [share(0, 0, 5), share(1, 0, 5)];
+        let apart = [share(0, 0, 10)];
+        let crossed = [share(0, 0, 5), share(1, 5, 5)];
+        for (shares, far) in [
+            (&whole[..], false),
+            (&halves, false),
+            (&apart, true),
+            (&crossed, true),
+        ] {
+            assert_eq!(has_pair_elsewhere(&test, shares, 0), far, "{shares:?}");
+        }
+        assert!(
+            !has_pair_elsewhere(&test, &apart, 1),
+            "nothing of it is here"
+        );
+    }
+}

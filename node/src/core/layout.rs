@@ -32,13 +32,17 @@ pub fn lay_out(test: &Test, shares: &[Share], shards: usize) -> Vec<Vec<Part>> {
             .enumerate()
             .any(|(index, group)| components[index] == component && group.sip_bind.is_some());
         for (shard, parts) in layout.iter_mut().enumerate() {
-            let places: Vec<u32> = (share.first..share.first.saturating_add(share.count))
+            let mut places: Vec<u32> = (share.first..share.first.saturating_add(share.count))
                 .filter(|place| {
                     let wanted = if together { component } else { *place as usize };
                     wanted % shards == shard
                 })
                 .collect();
-            if !places.is_empty() {
+            // A group is one part of a shard, however many shares it came in.
+            if let Some(part) = parts.iter_mut().find(|part| part.group == share.group) {
+                part.places.append(&mut places);
+                part.places.sort_unstable();
+            } else if !places.is_empty() {
                 parts.push(Part {
                     group: share.group,
                     places,
