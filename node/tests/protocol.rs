@@ -261,6 +261,7 @@ fn pairs(count: u32, call: &str, media: &str) -> Test {
     let text = format!(
         r#"
         duration = "50s"
+        buildup = "0s"
         [groups.callers]
         count = {count}
         calls = {{ group = "callees" }}

@@ -134,11 +134,15 @@ impl NodeActor {
     }
 
     fn answer_prepared(&mut self, context: &mut Context<Self>, run: RunId, problems: Vec<Problem>) {
-        if !problems.is_empty() {
+        // A stop that came before the shards knew of the run found nothing there.
+        let stopped = self.runs.get(&run).is_some_and(|live| live.stopped);
+        if stopped || !problems.is_empty() {
             self.stop_run(run, StopKind::Whole);
-            if let Some(live) = self.runs.get_mut(&run) {
-                live.over_told = true;
-            }
+        }
+        if !problems.is_empty()
+            && let Some(live) = self.runs.get_mut(&run)
+        {
+            live.over_told = true;
         }
         self.of_run(context, run, RunEvent::Prepared(problems));
     }
