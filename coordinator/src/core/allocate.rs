@@ -1,5 +1,6 @@
 //! Exact shares: which node runs which endpoints.
 //!
+//! In proportion to what each node has free: endpoints by its own measurement, descriptors, ports.
 //! Deterministic: the same test and nodes give the same shares. Groups that call each other are cut
 //! at the same places, so both ends of a call land on one node (DESIGN 1: across machines or cores
 //! a call costs more).
@@ -11,57 +12,130 @@ use shared::id::{GroupIndex, NodeId};
 use shared::wire::{NodeStatus, Share};
 
 use super::placement;
+use super::validate::Needed;
 
-/// Shares all endpoints of `test` out over those of `nodes` that each group may run on, in
-/// proportion to their cores.
+/// Shares all endpoints of `test` out over those of `nodes` that each group may run on.
 ///
-/// Shape: every endpoint in exactly one share; nodes without a share are left out. A group that no
-/// node may run gets no share: validation has refused it before. Bounds: groups × nodes shares.
+/// Shape: every endpoint in exactly one share; nodes without a share are left out. Where the nodes
+/// together have room for a family of groups that call each other, none gets more than it has room
+/// for. A group that no node may run gets no share: validation has refused it before. Bounds: groups
+/// × nodes shares.
 pub(crate) fn allocate(test: &Test, nodes: &[&NodeStatus]) -> Vec<(NodeId, Vec<Share>)> {
     let allowed: Vec<Vec<&NodeStatus>> = test
         .groups
         .iter()
         .map(|group| placement::allowed(group, nodes))
         .collect();
-    let spans = spans(test, &allowed);
+    let families = families(test, &allowed);
+    let mut free: BTreeMap<&NodeId, Room> = nodes
+        .iter()
+        .map(|node| (&node.node, Room::of(node)))
+        .collect();
     let mut shares: BTreeMap<&NodeId, Vec<Share>> = BTreeMap::new();
-    for (index, ((group, allowed), span)) in test.groups.iter().zip(&allowed).zip(spans).enumerate()
-    {
-        let weight: u64 = allowed.iter().map(|node| weight(node)).sum();
+    for family in families {
+        let members = || family.iter().filter_map(|group| test.groups.get(*group));
+        let span = members().map(|group| group.count).max().unwrap_or(0);
+        let place = members().fold(Needed::default(), |mut sum, group| {
+            sum.add(&Needed::of_one(group));
+            sum
+        });
+        let Some(allowed) = family.first().and_then(|group| allowed.get(*group)) else {
+            continue;
+        };
+        let weights = weights(allowed, &free, &place);
+        let whole: u64 = weights.iter().sum();
         let mut before = 0;
-        for node in allowed {
-            let after = before + self::weight(node);
-            let first = cut(span, before, weight).min(group.count);
-            let end = cut(span, after, weight).min(group.count);
+        for (node, weight) in allowed.iter().zip(weights) {
+            let after = before + weight;
+            let (first, end) = (cut(span, before, whole), cut(span, after, whole));
             before = after;
-            if end > first {
-                shares.entry(&node.node).or_default().push(Share {
-                    group: GroupIndex(u16::try_from(index).unwrap_or(u16::MAX)),
-                    first,
-                    count: end - first,
-                });
+            if let Some(room) = free.get_mut(&node.node) {
+                room.take(&place, u64::from(end - first));
+            }
+            for index in &family {
+                let count = test.groups.get(*index).map_or(0, |group| group.count);
+                let (first, end) = (first.min(count), end.min(count));
+                if end > first {
+                    shares.entry(&node.node).or_default().push(Share {
+                        group: GroupIndex(u16::try_from(*index).unwrap_or(u16::MAX)),
+                        first,
+                        count: end - first,
+                    });
+                }
             }
         }
     }
     shares
         .into_iter()
-        .map(|(node, shares)| (node.clone(), shares))
+        .map(|(node, mut shares)| {
+            shares.sort_by_key(|share| share.group);
+            (node.clone(), shares)
+        })
         .collect()
 }
 
-fn weight(node: &NodeStatus) -> u64 {
-    u64::from(node.cores.max(1))
+/// What a node has free.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    endpoints: u64,
+    descriptors: u64,
+    ports: u64,
+    cores: u64,
 }
 
-/// The place at which the first `part` of `whole` end, for a group of `span` endpoints.
+impl Room {
+    fn of(node: &NodeStatus) -> Self {
+        let cores = u64::from(node.cores.max(1));
+        let carries = match node.capacity_endpoints {
+            0 => cores * ENDPOINTS_PER_CORE,
+            measured => u64::from(measured),
+        };
+        Self {
+            endpoints: carries.saturating_sub(u64::from(node.endpoints)),
+            descriptors: u64::from(node.free_descriptors),
+            ports: u64::from(node.free_ports),
+            cores,
+        }
+    }
+
+    /// How many places of a family fit.
+    fn places(&self, place: &Needed) -> u64 {
+        let of = |free: u64, each: u64| free.checked_div(each).unwrap_or(u64::MAX);
+        of(self.endpoints, place.endpoints)
+            .min(of(self.descriptors, place.descriptors))
+            .min(of(self.ports, place.ports))
+    }
+
+    fn take(&mut self, place: &Needed, places: u64) {
+        let less = |free: u64, each: u64| free.saturating_sub(each.saturating_mul(places));
+        self.endpoints = less(self.endpoints, place.endpoints);
+        self.descriptors = less(self.descriptors, place.descriptors);
+        self.ports = less(self.ports, place.ports);
+    }
+}
+
+/// Places that fit on each; by cores where there is no room anywhere: a node that is beyond its own
+/// measure may still carry more, and says at its preparation what it cannot.
+fn weights(allowed: &[&NodeStatus], free: &BTreeMap<&NodeId, Room>, place: &Needed) -> Vec<u64> {
+    let rooms = || allowed.iter().filter_map(|node| free.get(&node.node));
+    let weights: Vec<u64> = rooms()
+        .map(|room| room.places(place).min(PLACES_MAX))
+        .collect();
+    if weights.iter().all(|weight| *weight == 0) {
+        return rooms().map(|room| room.cores).collect();
+    }
+    weights
+}
+
+/// The place at which the first `part` of `whole` end, of `span`.
 fn cut(span: u32, part: u64, whole: u64) -> u32 {
     let place = u64::from(span) * part / whole.max(1);
     u32::try_from(place).unwrap_or(span)
 }
 
-/// The span by which each group is cut: the largest of the groups that call each other and may run
-/// on the same nodes.
-fn spans(test: &Test, allowed: &[Vec<&NodeStatus>]) -> Vec<u32> {
+/// The groups in families: those that call each other and may run on the same nodes; in the order of
+/// their first members.
+fn families(test: &Test, allowed: &[Vec<&NodeStatus>]) -> Vec<Vec<usize>> {
     let names = |index: usize| {
         let nodes = allowed.get(index).into_iter().flatten();
         nodes.map(|node| &node.node)
@@ -83,19 +157,20 @@ fn spans(test: &Test, allowed: &[Vec<&NodeStatus>]) -> Vec<u32> {
             }
         }
     }
-    family
-        .iter()
-        .map(|mine| {
-            test.groups
-                .iter()
-                .zip(&family)
-                .filter(|(_, theirs)| *theirs == mine)
-                .map(|(group, _)| group.count)
-                .max()
-                .unwrap_or(0)
-        })
-        .collect()
+    let mut families: Vec<(usize, Vec<usize>)> = Vec::new();
+    for (index, mine) in family.into_iter().enumerate() {
+        match families.iter_mut().find(|(theirs, _)| *theirs == mine) {
+            Some((_, members)) => members.push(index),
+            None => families.push((mine, vec![index])),
+        }
+    }
+    families.into_iter().map(|(_, members)| members).collect()
 }
+
+/// Endpoints in a call that a core is taken to carry where the node did not measure itself.
+const ENDPOINTS_PER_CORE: u64 = 2_000;
+/// Room beyond this makes no difference; products with it stay far below 2^64.
+const PLACES_MAX: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -202,6 +277,66 @@ mod tests {
         assert_eq!(shares.len(), 2);
         for (_, shares) in shares {
             assert_eq!(shares[0].first, shares[1].first);
+        }
+    }
+
+    /// (node, group, first, count) of every share.
+    fn told(test: &Test, nodes: &[NodeStatus]) -> Vec<(String, u16, u32, u32)> {
+        let nodes: Vec<&NodeStatus> = nodes.iter().collect();
+        allocate(test, &nodes)
+            .into_iter()
+            .flat_map(|(node, shares)| shares.into_iter().map(move |s| (node.0.clone(), s)))
+            .map(|(node, share)| (node, share.group.0, share.first, share.count))
+            .collect()
+    }
+
+    #[test]
+    fn shares_follow_what_is_free() {
+        let free = |name: &str, capacity: u32, endpoints: u32| NodeStatus {
+            capacity_endpoints: capacity,
+            endpoints,
+            ..node(name, 2)
+        };
+        let mut test = testing::pair_test(100, 0);
+        test.groups.truncate(1);
+        test.groups[0].target = Target::Nobody;
+        let of = |nodes: &[NodeStatus]| -> Vec<u32> {
+            told(&test, nodes)
+                .into_iter()
+                .map(|share| share.3)
+                .collect()
+        };
+        assert_eq!(of(&[free("a", 3_000, 0), free("b", 1_000, 0)]), [75, 25]);
+        assert_eq!(
+            of(&[free("a", 3_000, 2_000), free("b", 1_000, 0)]),
+            [50, 50]
+        );
+        // Not measured: 2 cores.
+        assert_eq!(of(&[free("a", 4_000, 0), free("b", 0, 0)]), [50, 50]);
+        // Full: none of it, as long as another has room.
+        assert_eq!(of(&[free("a", 500, 500), free("b", 1_000, 0)]), [100]);
+        assert_eq!(of(&[free("a", 500, 500), free("b", 10, 10)]), [50, 50]);
+    }
+
+    #[test]
+    fn no_node_gets_more_than_it_has_room_for_where_all_fits() {
+        for seed in 0..300u64 {
+            let mut random = testing::Random::new(seed);
+            let nodes: Vec<NodeStatus> = (0..=random.below(6))
+                .map(|n| NodeStatus {
+                    capacity_endpoints: 2 + random.below(500),
+                    free_ports: 4 + random.below(2_000),
+                    ..node(&format!("n{n}"), 1)
+                })
+                .collect();
+            // A pair: two endpoints, two ports each.
+            let room = |node: &NodeStatus| (node.capacity_endpoints / 2).min(node.free_ports / 4);
+            let all: u32 = nodes.iter().map(room).sum();
+            let pairs = 1 + random.below(all);
+            for (name, _, _, count) in told(&testing::pair_test(pairs, pairs), &nodes) {
+                let node = nodes.iter().find(|node| node.node.0 == name).unwrap();
+                assert!(count <= room(node), "seed {seed}: {name} got {count}");
+            }
         }
     }
 }

@@ -249,5 +249,8 @@ const TEARDOWN_WITHIN: Duration = Duration::from_secs(2 * 40 + 16);
 const LIVE_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
+#[path = "run/node_tests.rs"]
+mod node_tests;
+#[cfg(test)]
 #[path = "run/tests.rs"]
 mod tests;

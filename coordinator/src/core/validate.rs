@@ -277,32 +277,47 @@ fn room(nodes: &[&NodeStatus], needed: &Needed, problems: &mut Vec<Problem>) {
 }
 
 /// Lower bounds of what a run takes from its nodes.
-struct Needed {
-    descriptors: u64,
-    ports: u64,
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Needed {
+    /// Endpoints.
+    pub(crate) endpoints: u64,
+    /// File descriptors.
+    pub(crate) descriptors: u64,
+    /// Media ports.
+    pub(crate) ports: u64,
 }
 
 impl Needed {
+    /// What a group takes.
     fn of(group: &Group) -> Self {
+        let one = Self::of_one(group);
         let count = u64::from(group.count);
+        Self {
+            endpoints: count,
+            descriptors: one.descriptors * count,
+            ports: one.ports * count,
+        }
+    }
+
+    /// What one endpoint of a group takes.
+    pub(crate) fn of_one(group: &Group) -> Self {
         let mut needed = Self {
-            descriptors: if group.sip_socket_per_endpoint {
-                count
-            } else {
-                0
-            },
+            endpoints: 1,
+            descriptors: u64::from(group.sip_socket_per_endpoint),
             ports: 0,
         };
         let plays = group.target != Target::Nobody && group.media != Media::None;
         if plays && group.sockets == SocketMode::Own {
             let each = if group.rtcp_mux { 1 } else { 2 };
-            needed.descriptors += count * each;
-            needed.ports += count * each;
+            needed.descriptors += each;
+            needed.ports += each;
         }
         needed
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds another group's.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.endpoints += other.endpoints;
         self.descriptors += other.descriptors;
         self.ports += other.ports;
     }
