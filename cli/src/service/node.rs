@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use node::core::reap::ReapConfig;
 use node::{Beats, NodeConfig, NodeEnd, NodeHandle};
 use shared::id::NodeId;
 
@@ -61,8 +62,16 @@ fn reap(file: Option<&Path>, state_dir: Option<&Path>) -> anyhow::Result<Exit> {
     };
     log(&config.log)?;
     let state_dir = state_dir.unwrap_or(&config.state_dir);
-    // FOLLOW-UP: `node::net::reap` ends them, once it is there.
-    tracing::info!(state_dir = %state_dir.display(), "nothing to end");
+    let ending = node::net::reap::reap(state_dir, ReapConfig::default());
+    let reaped = actix::System::new()
+        .block_on(ending)
+        .context("cannot end the calls of a former life")?;
+    let left = reaped.unanswered + reaped.challenged;
+    tracing::info!(
+        calls = reaped.open,
+        left,
+        "calls of a former life are ended"
+    );
     Ok(Exit::Passed)
 }
 
