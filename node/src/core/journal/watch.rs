@@ -89,14 +89,16 @@ impl Watch {
         match (message.method(), message.status()) {
             (Some(Method::Invite), _) if message.to_tag().is_none() => self.offered(message),
             // A challenge is answered, or the call ends otherwise.
-            (None, Some(code)) if code >= 200 && !matches!(code, 401 | 407) => {
-                if *message.cseq().1 == Method::Bye {
-                    let (local, remote) = (message.from_tag(), message.to_tag());
-                    self.over(book, |call| {
-                        call.is(message.call_id(), local.unwrap_or_default())
-                            && call.remote_tag_is(remote.unwrap_or_default())
-                    });
-                }
+            (None, Some(code))
+                if code >= 200
+                    && !matches!(code, 401 | 407)
+                    && *message.cseq().1 == Method::Bye =>
+            {
+                let (local, remote) = (message.from_tag(), message.to_tag());
+                self.over(book, |call| {
+                    call.is(message.call_id(), local.unwrap_or_default())
+                        && call.remote_tag_is(remote.unwrap_or_default())
+                });
             }
             _ => {}
         }
