@@ -28,6 +28,7 @@ use crate::actor::{
 use crate::core::plan::Plan;
 use crate::core::run::StopCause;
 use crate::live::{Board, LiveStream};
+use crate::outward::Outward;
 use crate::result;
 use crate::store::{Control, Meta, Reader, StoreError, Writer};
 
@@ -45,35 +46,8 @@ pub struct CoordinatorConfig {
     /// The node that lives in this process and ends with it: its runs are stopped at a shutdown and
     /// ended at the next start. Runs of other nodes live on. None: every node is another process.
     pub embedded: Option<NodeId>,
-    /// How to know whether the bus is connected.
-    pub bus_health: BusHealth,
-}
-
-/// Whether the bus to the nodes is connected, as whoever made the bus knows it. The default is a bus
-/// that always is.
-#[derive(Clone, Default)]
-pub struct BusHealth(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
-
-impl BusHealth {
-    /// Asks `is_connected` each time; it must not wait.
-    #[must_use]
-    pub fn new(is_connected: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(is_connected)))
-    }
-
-    /// True while it is connected.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.0.as_ref().is_none_or(|is_connected| is_connected())
-    }
-}
-
-impl std::fmt::Debug for BusHealth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("BusHealth")
-            .field(&self.is_connected())
-            .finish()
-    }
+    /// Others listen on the bus: what runs and nodes do is published for them (docs/PROTOCOL.md).
+    pub subscribers: bool,
 }
 
 impl CoordinatorConfig {
@@ -86,7 +60,7 @@ impl CoordinatorConfig {
             version: version.to_owned(),
             starts_at_once: STARTS_AT_ONCE,
             embedded: None,
-            bus_health: BusHealth::default(),
+            subscribers: false,
         }
     }
 }
@@ -147,20 +121,30 @@ fn random() -> u32 {
 }
 
 /// A running coordinator. Clones are the same one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Handle {
     actor: Addr<CoordinatorActor>,
     board: Arc<Board>,
     published: Arc<Published>,
     control: Control,
     meta: Meta,
-    bus_health: BusHealth,
+    bus: Arc<dyn Bus>,
+    outward: Outward,
     version: Arc<str>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Starts a coordinator on an arbiter thread of its own. Must be called inside an actix system.
 ///
-/// Runs that an earlier coordinator left alive in the data directory are ended as FAILED.
+/// Runs that an earlier coordinator left alive on other machines are taken over where their nodes
+/// still hold them; all others that it left alive are ended as FAILED.
 /// Errors: [`StartError::Storage`] where the data directory cannot be used, with what to check.
 pub fn start(config: CoordinatorConfig, bus: Arc<dyn Bus>) -> Result<Handle, StartError> {
     let storage = |error: StoreError| StartError::Storage(error.to_string());
@@ -179,22 +163,34 @@ pub fn start(config: CoordinatorConfig, bus: Arc<dyn Bus>) -> Result<Handle, Sta
     )
     .map_err(storage)?;
     let control = writer.control();
-    let recovered = recover(&meta, &control, epoch).map_err(storage)?;
+    let recovered = recover(&meta, &control, &config).map_err(storage)?;
     if recovered.ended > 0 {
         tracing::warn!(
             runs = recovered.ended,
             "runs of an earlier coordinator were ended"
         );
     }
+    if !recovered.adopted.is_empty() {
+        tracing::info!(
+            runs = recovered.adopted.len(),
+            "runs of an earlier coordinator go on where their nodes still hold them"
+        );
+    }
     let (board, published): (Arc<Board>, Arc<Published>) = Default::default();
+    let outward = match config.subscribers {
+        true => Outward::new(Arc::clone(&bus)),
+        false => Outward::default(),
+    };
     // Subscribed here, not on the arbiter: what a node says after this call is heard.
     let coordinator = CoordinatorActor::new(Parts {
-        bus,
+        bus: Arc::clone(&bus),
         writer,
         plan: config.plan,
+        cluster: meta.cluster(),
         epoch,
         starts_at_once: config.starts_at_once,
-        bus_health: config.bus_health.clone(),
+        outward: outward.clone(),
+        embedded: config.embedded,
         board: Arc::clone(&board),
         published: Arc::clone(&published),
         recovered,
@@ -210,7 +206,8 @@ pub fn start(config: CoordinatorConfig, bus: Arc<dyn Bus>) -> Result<Handle, Sta
         published,
         control,
         meta,
-        bus_health: config.bus_health,
+        bus,
+        outward,
         version: config.version.into(),
     })
 }

@@ -22,8 +22,7 @@ mod testing;
 
 pub use core::plan::Plan;
 pub use handle::{
-    BusHealth, CoordinatorConfig, Handle, RequestError, STARTS_AT_ONCE, StartError, StopReason,
-    start,
+    CoordinatorConfig, Handle, RequestError, STARTS_AT_ONCE, StartError, StopReason, start,
 };
 pub use http::{HttpConfig, HttpServerHandle, ServeError, Service, TlsFiles, serve};
 pub use live::LiveStream;

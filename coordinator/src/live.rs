@@ -6,7 +6,6 @@
 //! the coordinator's mailbox. Lists of endpoints of runs that ended stay in a cache of bounded size.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use shared::id::RunId;
 use shared::result::LiveUpdate;
 use tokio::sync::broadcast;
 
+use crate::actor::BusCounts;
 use crate::core::roster::Roster;
 
 /// One update, shared by all who see it.
@@ -93,8 +93,7 @@ pub(crate) struct Board {
     rosters: Mutex<Rosters>,
     /// Held while a list is read from storage.
     reading: Mutex<()>,
-    unreadable: AtomicU64,
-    refused: AtomicU64,
+    bus: Mutex<BusCounts>,
 }
 
 /// Lists of endpoints of runs that ended.
@@ -175,16 +174,14 @@ impl Board {
         lock(&self.reading)
     }
 
-    /// Messages of nodes since the start that could not be read, and that a full queue refused.
-    pub(crate) fn count_bus(&self, unreadable: u64, refused: u64) {
-        self.unreadable.store(unreadable, Ordering::Relaxed);
-        self.refused.store(refused, Ordering::Relaxed);
+    /// What of nodes' messages was not taken since the start.
+    pub(crate) fn count_bus(&self, counts: BusCounts) {
+        *lock(&self.bus) = counts;
     }
 
     /// What [`Self::count_bus`] was told last.
-    pub(crate) fn bus_counts(&self) -> (u64, u64) {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        (read(&self.unreadable), read(&self.refused))
+    pub(crate) fn bus_counts(&self) -> BusCounts {
+        *lock(&self.bus)
     }
 
     /// How each run stands that has been shown.

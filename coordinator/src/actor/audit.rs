@@ -148,7 +148,7 @@ fn look(
             let replay = replays.entry(*organization).or_default();
             read_on(control, *organization, replay)?;
         }
-        let live = control.runs().all(|record| !record.status().is_terminal());
+        let live = control.runs().all(RunRecord::holds);
         let seen = Seen {
             live: live.iter().map(AsRef::as_ref).collect(),
             books: books.clone(),
@@ -164,9 +164,9 @@ fn look(
     }
 }
 
-/// Slots that are held for runs which have ended for good.
+/// Slots that are held for runs which hold nothing any more.
 fn leaked(control: &Control, holders: &[RunId]) -> Vec<String> {
-    let has_ended = |record: &Arc<RunRecord>| record.status().is_terminal();
+    let has_ended = |record: &Arc<RunRecord>| !record.holds();
     let ended = holders.iter().filter(|run| {
         control
             .runs()

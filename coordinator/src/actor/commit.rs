@@ -78,7 +78,7 @@ impl CoordinatorActor {
         let pays = live.limits.credits && record.reserved_endpoint_ms > 0;
         let transfer = match status {
             RunStatus::Queued if pays => Some(Transfer::Reserve(run)),
-            status if status.is_terminal() && record.accepted && pays => Some(Transfer::Settle {
+            _ if record.settled && record.accepted && pays => Some(Transfer::Settle {
                 run,
                 used: record.used_endpoint_ms.unwrap_or(0),
             }),

@@ -2,34 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, StreamHandler, WeakAddr};
 use futures_util::stream;
 use shared::bus::{Bus, BusMessage, REPORTS_CAPACITY, Subscription};
 use shared::id::{NodeId, OrganizationId, RunId};
-use shared::wire::{
-    ClusterId, Downward, EndCause, Head, LeaseVerdict, LifeId, Message as Envelope, Order, REPORTS,
-    Renew, Report, Upward, command_subject, decode, encode,
-};
+use shared::wire::{ClusterId, REPORTS};
 use tokio::sync::oneshot;
 
+use super::adopt::Adopted;
 use super::audit::Auditor;
+use super::bus::Line;
 use super::commit::Transfers;
 use super::live_run::LiveRun;
 use super::published::Published;
 use super::recover::Recovered;
 use crate::core::Now;
 use crate::core::accounts::AccountsInUse;
-use crate::core::cluster::{Cluster, Renewal};
+use crate::core::cluster::Cluster;
 use crate::core::ledger::Ledger;
 use crate::core::plan::Plan;
 use crate::core::queue::StartQueue;
 use crate::core::record::RunRecord;
 use crate::core::run::Input;
 use crate::failpoint::{self, failpoint};
-use crate::handle::BusHealth;
 use crate::live::Board;
+use crate::outward::Outward;
 use crate::store::{Control, Writer};
 
 /// Decides through its cores what happens to every run.
@@ -38,7 +38,13 @@ pub(crate) struct CoordinatorActor {
     pub(super) writer: Writer,
     pub(super) control: Control,
     pub(super) plan: Plan,
+    pub(super) cluster: ClusterId,
     pub(super) epoch: u64,
+    /// The node that lives in this process.
+    pub(super) embedded: Option<NodeId>,
+    /// For subscribers.
+    pub(super) outward: Outward,
+    pub(super) line: Line,
     pub(super) nodes: Cluster,
     pub(super) runs: BTreeMap<RunId, LiveRun>,
     /// The same runs, for those who watch.
@@ -51,7 +57,6 @@ pub(crate) struct CoordinatorActor {
     pub(super) auditor: Auditor,
     /// Why the books are not to be trusted; nothing new starts then.
     pub(super) broken: Option<String>,
-    pub(super) bus_health: BusHealth,
     /// Nodes that an operator drained, as stored.
     pub(super) drained: BTreeSet<NodeId>,
     /// The newest change of a run's label on its way to the disk.
@@ -62,9 +67,11 @@ pub(crate) struct CoordinatorActor {
     pub(super) closing: Option<Vec<oneshot::Sender<()>>>,
     reports: Option<Subscription>,
     overflow: Overflow,
-    unreadable: u64,
-    /// Messages sent to nodes.
-    sent: u64,
+    /// Runs of an earlier coordinator that go on.
+    adopted: Vec<Adopted>,
+    /// Runs that ended and whose slots are not free: nodes that nobody hears may still call. They are
+    /// freed once a lease and its grace have passed since the start.
+    unsettled: Vec<RunId>,
 }
 
 /// What the actor is made of beside its cores.
@@ -72,9 +79,11 @@ pub(crate) struct Parts {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) writer: Writer,
     pub(crate) plan: Plan,
+    pub(crate) cluster: ClusterId,
     pub(crate) epoch: u64,
     pub(crate) starts_at_once: u32,
-    pub(crate) bus_health: BusHealth,
+    pub(crate) outward: Outward,
+    pub(crate) embedded: Option<NodeId>,
     pub(crate) board: Arc<Board>,
     pub(crate) published: Arc<Published>,
     /// The books and the sums of what is stored, as the start found them.
@@ -85,38 +94,42 @@ pub(crate) struct Parts {
 #[derive(Default)]
 struct Overflow {
     /// The subscription's own counter cannot be read while the stream holds it.
-    counter: Arc<std::sync::atomic::AtomicU64>,
+    counter: Arc<AtomicU64>,
 }
 
 impl CoordinatorActor {
     /// Subscribes at once, so that no report between this and the actor's start is lost.
     pub(crate) fn new(parts: Parts) -> Self {
         let reports = parts.bus.subscribe(REPORTS, REPORTS_CAPACITY);
+        let drained = parts.recovered.drained;
         let actor = Self {
+            outward: parts.outward,
+            line: Line::default(),
+            embedded: parts.embedded,
+            cluster: parts.cluster,
             bus: parts.bus,
             control: parts.writer.control(),
             writer: parts.writer,
             plan: parts.plan,
             epoch: parts.epoch,
-            nodes: Cluster::new(now().instant, parts.recovered.drained.clone()),
+            nodes: Cluster::new(now().instant, drained.clone()),
             runs: BTreeMap::new(),
             board: parts.board,
             published: parts.published,
             ledger: parts.recovered.ledger,
             transfers: BTreeMap::new(),
-            accounts: AccountsInUse::default(),
+            accounts: parts.recovered.accounts,
             queue: StartQueue::new(parts.starts_at_once),
             auditor: Auditor::new(parts.recovered.replays),
             broken: None,
-            bus_health: parts.bus_health,
-            drained: parts.recovered.drained,
+            drained,
             updating: BTreeMap::new(),
             granting: BTreeSet::new(),
             closing: None,
             reports: Some(reports),
             overflow: Overflow::default(),
-            unreadable: 0,
-            sent: 0,
+            adopted: parts.recovered.adopted,
+            unsettled: parts.recovered.unsettled,
         };
         for organization in actor.ledger.organizations() {
             actor.publish(organization);
@@ -124,114 +137,16 @@ impl CoordinatorActor {
         actor
     }
 
-    fn message(&mut self, message: &BusMessage, address: &WeakAddr<Self>) {
-        let Some(node) = sender(&message.subject) else {
-            return;
-        };
-        let Envelope { head, body } = match decode::<Envelope<Upward>>(&message.payload) {
-            Ok(message) => message,
-            Err(error) => {
-                self.unreadable += 1;
-                tracing::warn!(subject = %message.subject, %error, count = self.unreadable, "a node's message cannot be read");
-                return;
-            }
-        };
-        let life = head.life;
-        match body {
-            Upward::Renew(renew) => self.renew(&node, &head, &renew, address),
-            Upward::Prepared {
-                run,
-                run_epoch,
-                problems,
-            } => {
-                let input = Input::Prepared {
-                    node,
-                    life,
-                    run_epoch,
-                    problems,
-                };
-                self.drive(run, input, address);
-            }
-            Upward::Item(item) => {
-                let ends = matches!(
-                    item.report,
-                    Report::Ended {
-                        cause: EndCause::Finished | EndCause::Ordered,
-                        ..
-                    }
-                );
-                if ends {
-                    failpoint(failpoint::AFTER_LAST_REPORT);
-                }
-                self.drive(item.run, Input::Item { node, life, item }, address);
-            }
-        }
-    }
-
-    fn renew(&mut self, node: &NodeId, head: &Head, renew: &Renew, address: &WeakAddr<Self>) {
-        let at = now();
-        let life = head.life;
-        let verdict = match self.nodes.renewed(at, node, life, renew) {
-            Renewal::Outdated => return,
-            Renewal::Denied(verdict) => verdict,
-            Renewal::Granted { .. } => LeaseVerdict::Granted,
-        };
-        let mut orders: Vec<Order> = Vec::new();
-        if verdict == LeaseVerdict::Granted {
-            let live: Vec<RunId> = self.runs.keys().copied().collect();
-            for run in live {
-                let held = renew.runs.iter().find(|held| held.run == run);
-                let input = Input::Renewed {
-                    node: node.clone(),
-                    life,
-                    epoch: head.epoch,
-                    held: held.copied(),
-                };
-                self.drive(run, input, address);
-                let core = self.runs.get(&run).and_then(|live| live.core.as_ref());
-                orders.extend(core.and_then(|core| core.order(node, life)));
-            }
-        }
-        let unix_us = |now: Now| i64::try_from(now.unix_ms.saturating_mul(1_000)).unwrap_or(0);
-        let (came, sent) = (unix_us(at), unix_us(now()));
-        let lease = self.nodes.lease(came, sent, node, renew, verdict, orders);
-        self.send(node, life, Downward::Lease(Box::new(lease)));
-        self.wake(address);
-    }
-
-    /// Puts a message under its head and on the bus. What is lost there is asked for again.
-    pub(super) fn send(&mut self, node: &NodeId, life: LifeId, body: Downward) {
-        self.sent += 1;
-        let head = Head {
-            cluster: ClusterId(1),
-            epoch: self.epoch,
-            life,
-            sequence: self.sent,
-            expires_boot_us: self.nodes.expires_boot_us(now().instant, node, life),
-        };
-        match encode(&Envelope { head, body }) {
-            Ok(payload) => {
-                self.bus.publish(&command_subject(node), payload);
-            }
-            Err(error) => tracing::error!(%node, %error, "a command cannot be written"),
-        }
-    }
-
     fn wake(&mut self, address: &WeakAddr<Self>) {
         self.nodes.look(now().instant);
-        let refused = self
-            .overflow
-            .counter
-            .load(std::sync::atomic::Ordering::Relaxed);
-        self.board.count_bus(self.unreadable, refused);
-        let live: Vec<RunId> = self
-            .runs
-            .iter()
-            .filter(|(_, live)| live.core.is_some())
-            .map(|(run, _)| *run)
-            .collect();
-        for run in live {
+        self.look_after_bus(self.overflow.counter.load(Ordering::Relaxed));
+        for run in self.driven() {
             self.drive(run, Input::Wake, address);
+        }
+        if !self.unsettled.is_empty() && self.nodes.has_outlived_former_leases(now().instant) {
+            for run in std::mem::take(&mut self.unsettled) {
+                self.free(run, address);
+            }
         }
     }
 
@@ -261,19 +176,25 @@ impl Actor for CoordinatorActor {
                 let counter = Arc::clone(&counter);
                 async move {
                     let message = reports.next().await?;
-                    counter.store(reports.refused(), std::sync::atomic::Ordering::Relaxed);
+                    counter.store(reports.refused(), Ordering::Relaxed);
                     Some((message, reports))
                 }
             }));
         }
         context.set_mailbox_capacity(MAILBOX);
+        let address = context.address().downgrade();
+        for adopted in std::mem::take(&mut self.adopted) {
+            self.take_over(adopted, &address);
+        }
+        failpoint(failpoint::AFTER_ADOPT);
+        self.wake(&address);
         context.run_interval(WAKE_EVERY, |actor, context| {
             actor.wake(&context.address().downgrade());
         });
         context.run_interval(AUDIT_EVERY, |actor, context| {
             actor.audit(false, None, &context.address().downgrade());
         });
-        self.audit(false, None, &context.address().downgrade());
+        self.audit(false, None, &address);
     }
 }
 
@@ -295,6 +216,14 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
+    /// A checkpoint is on disk.
+    pub(super) fn checkpointed(run: RunId, number: u64) -> Self {
+        Self {
+            run,
+            input: Input::Checkpointed(number),
+        }
+    }
+
     /// Storing failed.
     pub(crate) fn storage(run: RunId, error: String) -> Self {
         Self {
@@ -310,14 +239,6 @@ impl Handler<Trouble> for CoordinatorActor {
     fn handle(&mut self, trouble: Trouble, context: &mut Self::Context) {
         self.drive(trouble.run, trouble.input, &context.address().downgrade());
     }
-}
-
-/// The node whose reports come on a subject.
-fn sender(subject: &str) -> Option<NodeId> {
-    let name = subject
-        .strip_prefix("carillon.internal.nodes.")?
-        .strip_suffix(".report")?;
-    Some(NodeId(name.to_owned()))
 }
 
 /// Both clocks.

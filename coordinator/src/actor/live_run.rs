@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use shared::definition::Test;
 use shared::phase::RunStatus;
 use shared::result::StatusMove;
 use shared::wire::Problem;
@@ -27,6 +28,8 @@ pub(super) struct LiveRun {
     pub(super) record: RunRecord,
     /// None for a run that was refused at once: nobody can have watched it.
     pub(super) shown: Option<Arc<Shown>>,
+    /// As it is frozen, for what subscribers are told; none before it is QUEUED.
+    pub(super) test: Option<Arc<Test>>,
     pub(super) limits: Limits,
     pub(super) pools: Vec<GroupPool>,
     /// What the saved test already said against itself when it was made ready.
@@ -79,10 +82,10 @@ impl LiveRun {
         sent
     }
 
-    /// Takes a move into the record.
-    pub(super) fn moved(&mut self, step: &StatusMove) {
+    /// Takes a move into the record. `is_released`: nothing of the run lives on any node any more.
+    pub(super) fn moved(&mut self, step: &StatusMove, is_released: bool) {
         self.record.moved(step);
-        if step.status.is_terminal() {
+        if step.status.is_terminal() && is_released {
             self.record.settle();
         }
     }

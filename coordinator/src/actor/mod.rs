@@ -1,7 +1,9 @@
 //! The CoordinatorActor: turns the world into inputs of the cores and performs their outputs.
 //! It decides nothing.
 
+mod adopt;
 mod audit;
+mod bus;
 mod commit;
 mod coordinator;
 mod drain;
@@ -11,9 +13,11 @@ mod published;
 mod recover;
 mod requests;
 mod start;
+mod told;
 mod update;
 
 pub(crate) use audit::Audit;
+pub(crate) use bus::BusCounts;
 pub(crate) use coordinator::{CoordinatorActor, Parts, Trouble};
 pub(crate) use drain::Drain;
 pub(crate) use live_run::Started;

@@ -10,16 +10,17 @@ use shared::result::{StatusMove, Verdict};
 use shared::wire::{Downward, Problem};
 
 use super::commit::refusal;
-use super::coordinator::{CoordinatorActor, now};
+use super::coordinator::{CoordinatorActor, Trouble, now};
 use super::live_run::LiveRun;
+use super::told::Told;
 use crate::core::accounts::Picked;
 use crate::core::limits::{Limits, Wanted, exceeded, limited};
 use crate::core::record::RunRecord;
 use crate::core::request::GroupPool;
-use crate::core::run::{Input, Output, Record, World};
+use crate::core::run::{Input, Output, Record, Run, World};
 use crate::failpoint::{self, failpoint};
 use crate::live::Shown;
-use crate::store::{Command, CommitError};
+use crate::store::{Command, CommitError, Held};
 
 /// Start slots may be free: look who is next.
 #[derive(Message)]
@@ -110,11 +111,58 @@ impl CoordinatorActor {
             }
             match live.held.pop_front() {
                 Some(Output::Move(step)) => self.step(run, &step, address),
+                Some(Output::Release) => self.release(run, address),
                 Some(output) => self.effect(run, output),
-                None => break,
+                None => {
+                    self.checkpoint(run, address);
+                    break;
+                }
             }
         }
         self.look_after_slot(run, address);
+    }
+
+    /// Nothing of an ended run lives on any node any more.
+    fn release(&mut self, run: RunId, address: &WeakAddr<Self>) {
+        let Some(live) = self.runs.get_mut(&run) else {
+            return;
+        };
+        // Its end was stored with it.
+        if live.record.settled {
+            return;
+        }
+        failpoint(failpoint::BEFORE_RELEASE);
+        live.record.settle();
+        self.store(run, address);
+    }
+
+    /// Has the storage write down how far a run is, where that is due. Everything that it put out is
+    /// with the storage already, so the records come before it.
+    fn checkpoint(&mut self, run: RunId, address: &WeakAddr<Self>) {
+        let at = now();
+        let core = self.runs.get_mut(&run).and_then(|live| live.core.as_mut());
+        let Some(core) = core.filter(|core| core.is_checkpoint_due(at)) else {
+            return;
+        };
+        let taken = match core.checkpoint(at) {
+            Ok(taken) => taken,
+            Err(error) => {
+                if let Some(actor) = address.upgrade() {
+                    // Bounded: the run ends by it.
+                    actor.do_send(Trouble::storage(run, error.to_string()));
+                }
+                return;
+            }
+        };
+        let number = taken.number;
+        let address = address.clone();
+        let written = move || {
+            if let Some(actor) = address.upgrade() {
+                // Bounded: one for each checkpoint.
+                actor.do_send(Trouble::checkpointed(run, number));
+            }
+        };
+        self.push(Command::Checkpoint(run, taken.octets, Box::new(written)));
     }
 
     /// A run that is no longer QUEUED gives its start slot back.
@@ -152,6 +200,8 @@ impl CoordinatorActor {
                 failpoint(failpoint::BEFORE_START);
                 self.ledger
                     .began(step.at_unix_ms, live.record.organization, run);
+                // A run that is stored as RUNNING can be taken over.
+                self.checkpoint(run, address);
             }
             status if status.is_terminal() && live.record.accepted => {
                 failpoint(failpoint::BEFORE_SETTLE);
@@ -161,7 +211,8 @@ impl CoordinatorActor {
         let Some(live) = self.runs.get_mut(&run) else {
             return;
         };
-        live.moved(step);
+        let is_released = live.core.as_ref().is_none_or(Run::is_released);
+        live.moved(step, is_released);
         // PENDING is stored by the commit of what follows it, where that is decided already.
         let followed = live.held.iter().any(|next| matches!(next, Output::Move(_)));
         if step.status != RunStatus::Pending || !followed {
@@ -178,7 +229,7 @@ impl CoordinatorActor {
             enroll(shown, &output);
         }
         let command = match output {
-            Output::Move(_) => return,
+            Output::Move(_) | Output::Release => return,
             Output::Store(Record::Summary(summary)) => {
                 live.record.summed_up(&summary);
                 if !live.record.accepted {
@@ -186,15 +237,28 @@ impl CoordinatorActor {
                 }
                 Command::Record(run, Record::Summary(summary))
             }
-            Output::Store(record) => Command::Record(run, record),
+            Output::Store(record) => {
+                let told = live.test.as_ref().and_then(|test| {
+                    let told = Told::of(&record, test)?;
+                    Some((told, Arc::clone(test)))
+                });
+                self.push(Command::Record(run, record));
+                let Some((told, test)) = told.filter(|_| self.outward.is_on()) else {
+                    return;
+                };
+                let outward = self.outward.clone();
+                Command::Then(Box::new(move || told.tell(&outward, run, &test)))
+            }
             Output::Live(update) => {
                 let Some(shown) = live.shown.as_ref().filter(|_| live.is_stored) else {
                     return;
                 };
                 let shown = Arc::clone(shown);
                 let board = Arc::clone(&self.board);
+                let outward = self.outward.clone();
                 Command::Then(Box::new(move || {
                     let ended = update.status.is_terminal();
+                    outward.status(&update);
                     shown.show(*update);
                     if ended {
                         board.retire(run);
@@ -205,8 +269,6 @@ impl CoordinatorActor {
                 self.send(&node, life, body);
                 return;
             }
-            // Everything is released with the terminal record, for now.
-            Output::Release => return,
         };
         self.push(command);
     }
@@ -231,8 +293,14 @@ impl CoordinatorActor {
                 live.document = None;
                 let test = live.core.as_ref().map(|core| core.test().clone());
                 if let Some(test) = test {
-                    let accounts = self.accounts.of(run);
-                    self.push(Command::Create(run, Box::new(test), accounts));
+                    if self.outward.is_on() {
+                        live.test = Some(Arc::new(test.clone()));
+                    }
+                    let held = Held {
+                        epoch: self.epoch,
+                        accounts: self.accounts.of(run),
+                    };
+                    self.push(Command::Create(run, Box::new(test), Box::new(held)));
                 }
                 // Who is answered finds its place.
                 self.queue.enter(run);
@@ -241,11 +309,13 @@ impl CoordinatorActor {
             }
             RunStatus::Running => failpoint(failpoint::AFTER_START),
             status if status.is_terminal() => {
-                failpoint(failpoint::AFTER_SETTLE);
                 live.has_ended = true;
-                self.ledger.release(record.organization, run);
-                self.accounts.free(run);
-                self.publish(record.organization);
+                if record.settled {
+                    failpoint(failpoint::AFTER_SETTLE);
+                    self.ledger.release(record.organization, run);
+                    self.accounts.free(run);
+                    self.publish(record.organization);
+                }
             }
             _ => {}
         }
@@ -265,23 +335,31 @@ impl CoordinatorActor {
                 actor.do_send(Advance);
             }
         }
-        self.drive(run, Input::Committed(status), address);
-        if status.is_terminal() {
+        if self.runs.get(&run).is_some_and(|live| live.core.is_some()) {
+            self.drive(run, Input::Committed(status), address);
+        } else {
+            self.perform(run, address);
+        }
+        if record.settled {
             self.ended(run, address);
+        } else if status.is_terminal() {
+            self.look_after_shutdown();
         }
     }
 
-    /// A run's terminal record is on disk, and all that came with it is done.
+    /// A run's terminal record is on disk, all that came with it is done, and nothing of it is held.
     fn ended(&mut self, run: RunId, address: &WeakAddr<Self>) {
         let Some(live) = self.runs.get_mut(&run) else {
             return;
         };
-        live.core = None;
+        let untaken = live.core.take().map(|core| core.untaken());
         live.pools = Vec::new();
+        live.test = None;
         let accepted = live.record.accepted;
         if live.shown.is_none() {
             self.runs.remove(&run);
         }
+        self.keep_counts(untaken.unwrap_or_default());
         self.forget_the_ended();
         if accepted {
             self.audit(false, None, address);
@@ -344,7 +422,7 @@ impl CoordinatorActor {
                 reason: "storage_full".to_owned(),
                 sentence: error.to_string(),
             };
-            live.moved(&step);
+            live.moved(&step, true);
             self.store(run, address);
         } else {
             // Nobody was told of it, or the next start ends it.
@@ -364,7 +442,7 @@ impl CoordinatorActor {
                 format!("The books are not consistent, so nothing new is started until an operator has looked at the audit: {broken}"),
             ));
         }
-        if !self.bus_health.is_connected() {
+        if !self.bus.is_connected() {
             problems.push(Problem::new(
                 "bus_disconnected",
                 "The coordinator has no connection to the NATS server, so no node can be told anything; check the server and the network, and start it again.".to_owned(),

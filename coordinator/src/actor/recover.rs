@@ -1,8 +1,10 @@
-//! The start: the books are read, and the runs that an earlier coordinator left alive are ended.
+//! The start: the books are read, and the runs that an earlier coordinator left alive are taken over
+//! or ended.
 //!
-//! Their nodes' orders died with it. Each ends FAILED with `coordinator_restart` and is settled once,
-//! to what it used up to the last second that is stored: its record and its settlement are one commit,
-//! so a crash in here changes nothing or ends it for good.
+//! A run that all its nodes carry on without a coordinator is taken over (see `adopt`). The others end
+//! FAILED with `coordinator_restart` and are settled once, to what they used up to the last second
+//! that is stored: record and settlement are one commit, so a crash in here changes nothing or ends it
+//! for good. Where a node that nobody hears may still call, the settlement waits.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,18 +13,21 @@ use std::time::Duration;
 
 use shared::api::LedgerEntry;
 use shared::definition::Test;
-use shared::id::{EndpointIndex, NodeId};
+use shared::id::{EndpointIndex, NodeId, RunId};
 use shared::phase::RunStatus;
 use shared::result::{Counts, StatusMove, Verdict};
 use shared::units::Millis;
 
+use super::adopt::{self, Adopted, Fate};
 use super::audit::Replays;
 use super::coordinator::now;
 use super::drain;
+use crate::core::accounts::AccountsInUse;
 use crate::core::aggregate::Aggregate;
 use crate::core::ledger::{Ledger, Transfer};
 use crate::core::limits::Wanted;
 use crate::core::record::RunRecord;
+use crate::handle::CoordinatorConfig;
 use crate::store::{Commit, Control, Meta, Reader, StoreError, keys};
 
 /// What the start found.
@@ -30,25 +35,76 @@ use crate::store::{Commit, Control, Meta, Reader, StoreError, keys};
 pub(crate) struct Recovered {
     pub(super) ledger: Ledger,
     pub(super) replays: Replays,
+    pub(super) accounts: AccountsInUse,
     /// Nodes that an operator drained.
     pub(super) drained: BTreeSet<NodeId>,
+    /// Runs that go on.
+    pub(crate) adopted: Vec<Adopted>,
+    /// Runs that have ended and still hold their slots.
+    pub(super) unsettled: Vec<RunId>,
     /// Runs that were ended.
     pub(crate) ended: usize,
 }
 
-/// Reads the books and ends what was left alive.
+/// Reads the books, takes over what goes on, and ends what else was left alive.
 ///
 /// Errors: where the control records cannot be read or written.
-pub(crate) fn recover(meta: &Meta, control: &Control, epoch: u64) -> Result<Recovered, StoreError> {
+pub(crate) fn recover(
+    meta: &Meta,
+    control: &Control,
+    config: &CoordinatorConfig,
+) -> Result<Recovered, StoreError> {
     let mut recovered = Recovered::default();
     read(control, &mut recovered)?;
     recovered.drained = drain::stored(control)?;
-    let left = control.runs().all(|record| !record.status().is_terminal());
-    for record in left {
-        end(meta, control, epoch, &record, &mut recovered)?;
-        recovered.ended += 1;
+    for record in control.runs().all(RunRecord::holds) {
+        if record.status().is_terminal() {
+            hold(meta, &record, &mut recovered);
+            recovered.unsettled.push(record.id);
+            continue;
+        }
+        match adopt::read(meta, &record, config) {
+            Fate::GoesOn(adopted) => {
+                hold(meta, &record, &mut recovered);
+                recovered.adopted.push(*adopted);
+            }
+            Fate::Ends { is_silent } => {
+                end(meta, control, is_silent, &record, &mut recovered)?;
+                recovered.ended += 1;
+            }
+        }
     }
+    meta.tidy_checkpoints(|run| recovered.adopted.iter().any(|adopted| adopted.run() == run));
     Ok(recovered)
+}
+
+/// Takes the slot, the credits and the accounts that a run has.
+fn hold(meta: &Meta, record: &RunRecord, recovered: &mut Recovered) {
+    recovered.ledger.adopt(
+        record.organization,
+        record.project,
+        record.id,
+        Wanted {
+            endpoints: record.endpoints,
+            duration: Millis(record.duration_ms),
+        },
+        record.reserved_endpoint_ms,
+    );
+    let began = record.began_unix_ms.unwrap_or(record.created_unix_ms);
+    recovered
+        .ledger
+        .began(began, record.organization, record.id);
+    match Reader::open(meta, record.id).and_then(|reader| reader.held()) {
+        Ok(held) => {
+            let planned_end = began.saturating_add(record.duration_ms);
+            recovered
+                .accounts
+                .hold(record.id, held.accounts, planned_end);
+        }
+        Err(error) => {
+            tracing::warn!(run = %record.id, %error, "the SIP accounts of a run cannot be read");
+        }
+    }
 }
 
 fn read(control: &Control, recovered: &mut Recovered) -> Result<(), StoreError> {
@@ -69,10 +125,11 @@ fn read(control: &Control, recovered: &mut Recovered) -> Result<(), StoreError> 
     }
 }
 
+/// `is_silent`: no node can call for it any more, so that it is settled at once.
 fn end(
     meta: &Meta,
     control: &Control,
-    epoch: u64,
+    is_silent: bool,
     left: &RunRecord,
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
@@ -95,21 +152,22 @@ fn end(
     }
     record.ended_unix_ms = Some(at);
     record.verdict = Some(Verdict::Failed);
-    record.settled = true;
     if record.began_unix_ms.is_some() {
-        let (elapsed_ms, counts) = measured(meta, epoch, &record);
+        let (elapsed_ms, counts) = measured(meta, &record);
         record.elapsed_ms = elapsed_ms;
         record.counts = counts;
     }
-    let mut commit = Commit::new().urgent();
     let mut entries = Vec::new();
-    if record.accepted {
-        let span = record.elapsed_ms.min(record.duration_ms);
-        let used = u64::from(record.endpoints).saturating_mul(span);
-        let used = used.min(record.reserved_endpoint_ms);
-        record.used_endpoint_ms = Some(used);
-        entries = settle(&record, used, recovered);
+    if is_silent || !record.accepted {
+        record.settle();
+        if record.accepted {
+            entries = settle(&record, record.used_endpoint_ms.unwrap_or(0), recovered);
+        }
+    } else {
+        hold(meta, &record, recovered);
+        recovered.unsettled.push(record.id);
     }
+    let mut commit = Commit::new().urgent();
     for entry in &entries {
         let id = keys::ledger_id(&entry.id);
         let place = keys::ledger(entry.organization, entry.sequence);
@@ -174,14 +232,14 @@ fn settle(record: &RunRecord, used: u64, recovered: &mut Recovered) -> Vec<Ledge
 
 /// Milliseconds up to the end of the last stored second, and the counts of the endpoints that had
 /// reported. Nothing where the run's own storage cannot be read: it is kept, and settled to nothing.
-fn measured(meta: &Meta, epoch: u64, record: &RunRecord) -> (u64, Option<Counts>) {
+fn measured(meta: &Meta, record: &RunRecord) -> (u64, Option<Counts>) {
     let read = || -> Result<(u64, Counts), StoreError> {
         let reader = Reader::open(meta, record.id)?;
         let seconds = reader.seconds_stored();
         let header = reader.header()?;
         Ok((
             u64::from(seconds).saturating_mul(1_000),
-            counts(&reader, epoch, &header.test, record)?,
+            counts(&reader, &header.test, record)?,
         ))
     };
     match read() {
@@ -193,14 +251,9 @@ fn measured(meta: &Meta, epoch: u64, record: &RunRecord) -> (u64, Option<Counts>
     }
 }
 
-fn counts(
-    reader: &Reader,
-    epoch: u64,
-    test: &Test,
-    record: &RunRecord,
-) -> Result<Counts, StoreError> {
+fn counts(reader: &Reader, test: &Test, record: &RunRecord) -> Result<Counts, StoreError> {
     let nobody: [NodeId; 0] = [];
-    let mut aggregate = Aggregate::new(record.id, epoch, test, &nobody);
+    let mut aggregate = Aggregate::new(record.id, 0, test, &nobody);
     for endpoint in 0..test.endpoint_count() {
         if let Some(report) = reader.report(EndpointIndex(endpoint))? {
             aggregate.report(&report);

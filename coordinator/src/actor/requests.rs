@@ -3,10 +3,12 @@
 use actix::{AsyncContext, Handler, Message, MessageResult};
 use shared::api::{self, LedgerEntry};
 use shared::id::{OrganizationId, RunId};
+use shared::phase::RunStatus;
 use tokio::sync::oneshot;
 
 use super::commit::Movement;
 use super::coordinator::{CoordinatorActor, now};
+use super::live_run::LiveRun;
 use crate::core::ledger::Transfer;
 use crate::core::run::{Input, StopCause};
 use crate::handle::RequestError;
@@ -46,7 +48,7 @@ pub(crate) struct GrantCredits {
 #[rtype(result = "Vec<api::Node>")]
 pub(crate) struct ListNodes;
 
-/// Start nothing more and stop everything.
+/// Start nothing more, and stop everything that does not live on without this process.
 #[derive(Message)]
 #[rtype(result = "oneshot::Receiver<()>")]
 pub(crate) struct Shutdown;
@@ -118,8 +120,10 @@ impl Handler<Shutdown> for CoordinatorActor {
         let (done, waiting) = oneshot::channel();
         self.closing.get_or_insert_default().push(done);
         let address = context.address().downgrade();
-        let live: Vec<RunId> = self.runs.keys().copied().collect();
-        for run in live {
+        for run in self.driven() {
+            if self.outlives(run) {
+                continue;
+            }
             self.drive(run, Input::Stop(StopCause::Shutdown), &address);
         }
         self.look_after_shutdown();
@@ -128,9 +132,23 @@ impl Handler<Shutdown> for CoordinatorActor {
 }
 
 impl CoordinatorActor {
-    /// Tells who waits for the shutdown once every run's end is on disk.
+    /// True for a run that goes on without this process: all its nodes are other ones, which keep what
+    /// they measure until the next coordinator takes it over.
+    fn outlives(&self, run: RunId) -> bool {
+        let live = self.runs.get(&run);
+        let Some(core) = live.and_then(|live| live.core.as_ref()) else {
+            return false;
+        };
+        let is_stored = live.is_some_and(|live| live.record.status() == core.status());
+        let goes_on = matches!(core.status(), RunStatus::Running | RunStatus::Stopping);
+        let mine = |(node, _)| Some(node) == self.embedded.as_ref();
+        is_stored && goes_on && !core.shares().any(mine)
+    }
+
+    /// Tells who waits for the shutdown once the end of every run that ends with it is on disk.
     pub(super) fn look_after_shutdown(&mut self) {
-        if self.runs.values().all(|live| live.has_ended)
+        let done = |(run, live): (&RunId, &LiveRun)| live.has_ended || self.outlives(*run);
+        if self.runs.iter().all(done)
             && let Some(waiting) = &mut self.closing
         {
             for done in waiting.drain(..) {

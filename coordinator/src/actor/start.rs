@@ -234,6 +234,7 @@ impl CoordinatorActor {
             core: Some(core),
             record,
             shown: None,
+            test: None,
             limits: new.limits,
             pools: new.assembled.pools,
             found: new.assembled.problems,

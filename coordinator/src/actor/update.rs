@@ -67,7 +67,7 @@ impl CoordinatorActor {
     /// Makes a change now, or after the commit that is under way.
     pub(super) fn update(&mut self, parked: Parked, address: &WeakAddr<Self>) {
         let run = parked.update.run;
-        let mut live = self.runs.get_mut(&run).filter(|live| !live.has_ended);
+        let mut live = self.runs.get_mut(&run).filter(|live| live.core.is_some());
         if let Some(live) = live.as_mut()
             && live.committing
         {

@@ -14,6 +14,7 @@ use crate::core::audit::AuditReport;
 use crate::core::record::RunRecord;
 use crate::core::request::StartRequest;
 use crate::live::Update;
+use crate::outward::OutwardCounts;
 use crate::store::{Control, keys};
 
 impl Handle {
@@ -157,7 +158,12 @@ impl Handle {
 
     /// False while the bus to the nodes is cut off. Never waits.
     pub(crate) fn bus_is_connected(&self) -> bool {
-        self.bus_health.is_connected()
+        self.bus.is_connected()
+    }
+
+    /// What became of messages for subscribers. Never waits.
+    pub(crate) fn outward_counts(&self) -> OutwardCounts {
+        self.outward.counts()
     }
 
     async fn stored_entry(

@@ -51,6 +51,11 @@ impl Outward {
         }
     }
 
+    /// False where nothing is published.
+    pub(crate) fn is_on(&self) -> bool {
+        self.inner.is_some()
+    }
+
     /// How a run stands: at each change of its status, and once a second.
     pub(crate) fn status(&self, update: &LiveUpdate) {
         let subject = || format!("carillon.v1.runs.{}.status", token(&update.run));

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use shared::id::RunId;
 use shared::wire::{ClusterId, decode};
 
-use super::checkpoint::{self, Checkpoints, RunCheckpoint};
+use super::checkpoint::{self, Checkpoints};
 use super::commit::RunChange;
 use super::health::Gauges;
 use super::keys;
@@ -37,6 +37,7 @@ struct Inner {
     directory: PathBuf,
     path: PathBuf,
     cluster: ClusterId,
+    epoch: u64,
     /// Held for the life of this value: the database itself may be closed and opened again.
     _lock: File,
     watermark: Watermark,
@@ -105,6 +106,7 @@ impl Meta {
                 directory: directory.to_owned(),
                 path,
                 cluster,
+                epoch,
                 _lock: lock,
                 watermark,
                 #[cfg(test)]
@@ -316,8 +318,13 @@ impl Meta {
         self.inner.cluster
     }
 
+    /// How often this database was opened, this time included.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.inner.epoch
+    }
+
     /// How far a run was when it was last written down; none where it never was.
-    pub(crate) fn checkpoint(&self, run: RunId) -> Result<Option<RunCheckpoint>, StoreError> {
+    pub(crate) fn checkpoint(&self, run: RunId) -> Result<Option<Vec<u8>>, StoreError> {
         checkpoint::read(&self.live_path(), run)
     }
 

@@ -38,7 +38,7 @@ pub(crate) use keys::Key;
 pub(crate) use meta::Meta;
 pub(crate) use pages::{Series, Window};
 pub(crate) use read::{Header, Reader};
-pub(crate) use run::RunStore;
+pub(crate) use run::{Held, RunStore};
 pub(crate) use writer::{Command, Writer};
 
 use std::path::PathBuf;

@@ -14,7 +14,7 @@ use zstd::bulk::Compressor;
 use super::StoreError;
 
 /// Adds a record to a batch: `key` followed by the part's number.
-pub(super) fn put<T: Serialize + ?Sized>(
+pub(super) fn put<T: Serialize>(
     batch: &mut sled::Batch,
     key: &[u8],
     what: &'static str,

@@ -5,14 +5,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use shared::definition::Test;
-use shared::id::{AccountId, EndpointIndex, RegistrarId, RunId};
+use shared::id::{EndpointIndex, RunId};
 use shared::metric::CATALOGUE;
 use shared::phase::Phase;
 use shared::result::{SecondValues, SeriesSecond, StatusMove};
 use shared::wire::{EndpointReport, Trace};
 
 use super::block::{Block, CHUNK};
-use super::run::{ACCOUNTS, SUMMARY, TEST};
+use super::run::{HELD, Held, SUMMARY, TEST};
 use super::{Meta, RunStore, StoreError, database, parts};
 use crate::core::summary::{AggregateSecond, Summary};
 
@@ -52,10 +52,10 @@ impl Reader {
         })
     }
 
-    /// Reads which SIP accounts the run uses.
-    pub(crate) fn accounts(&self) -> Result<Vec<(RegistrarId, AccountId)>, StoreError> {
-        let accounts = parts::get(&self.store.head, ACCOUNTS, "its accounts")?;
-        Ok(accounts.unwrap_or_default())
+    /// Reads what the run holds while it lives.
+    pub(crate) fn held(&self) -> Result<Held, StoreError> {
+        let held = parts::get(&self.store.head, HELD, "what it holds")?;
+        Ok(held.unwrap_or_default())
     }
 
     /// Reads the whole run's seconds in order.

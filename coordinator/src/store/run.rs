@@ -9,13 +9,14 @@
 //! | `reports` | endpoint u32 | an endpoint's end |
 //! | `traces` | endpoint u32 | its SIP messages |
 //! | `head` | `summary` | the whole run |
-//! | `head` | `accounts` | the SIP accounts it uses, by their ids |
+//! | `head` | `held` | the epoch of its acceptance, the SIP accounts it uses |
 //!
 //! All numbers big-endian; every key is followed by the part's number (see `parts`).
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use shared::definition::Test;
 use shared::id::{AccountId, RegistrarId};
 use shared::wire::Frame;
@@ -42,8 +43,17 @@ pub(crate) struct RunStore {
 pub(super) const TEST: &[u8] = b"test";
 /// Key of the summary.
 pub(super) const SUMMARY: &[u8] = b"summary";
-/// Key of the accounts.
-pub(super) const ACCOUNTS: &[u8] = b"accounts";
+/// Key of what it holds.
+pub(super) const HELD: &[u8] = b"held";
+
+/// What a run holds as long as it lives: what the next coordinator needs of it beside the test.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    /// The coordinator's start count when it was accepted.
+    pub(crate) epoch: u64,
+    /// The SIP accounts it uses.
+    pub(crate) accounts: Vec<(RegistrarId, AccountId)>,
+}
 
 impl RunStore {
     /// Opens or makes the database of a run.
@@ -80,12 +90,9 @@ impl RunStore {
         self.put(&self.head, TEST, "the test", &test)
     }
 
-    /// Stores which SIP accounts the run uses.
-    pub(super) fn put_accounts(
-        &self,
-        accounts: &[(RegistrarId, AccountId)],
-    ) -> Result<(), StoreError> {
-        self.put(&self.head, ACCOUNTS, "its accounts", accounts)
+    /// Stores what the run holds.
+    pub(super) fn put_held(&self, held: &Held) -> Result<(), StoreError> {
+        self.put(&self.head, HELD, "what it holds", held)
     }
 
     /// Stores a record; it is on disk after the next flush.
@@ -134,7 +141,7 @@ impl RunStore {
         self.blocks.apply_batch(batch).map_err(database(&self.path))
     }
 
-    fn put<T: serde::Serialize + ?Sized>(
+    fn put<T: Serialize>(
         &self,
         tree: &sled::Tree,
         key: &[u8],

@@ -117,7 +117,7 @@ fn write(meta: &Meta, last: RunStatus) -> Writer {
     let writer = writer(meta);
     let test = testing::pair_test(300, 300);
     writer
-        .push(Command::Create(RUN, Box::new(test), Vec::new()))
+        .push(Command::Create(RUN, Box::new(test), Box::default()))
         .unwrap();
     for before in [RunStatus::Pending, RunStatus::Running] {
         status(&writer, before);

@@ -11,30 +11,30 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use shared::definition::Test;
-use shared::id::{AccountId, OrganizationId, RegistrarId, RunId};
+use shared::id::{OrganizationId, RunId};
 
 use super::checkpoint::Checkpoints;
-use super::checkpoint::RunCheckpoint;
 use super::commit::Commit;
 use super::group::{Commits, Done};
 use super::health::Gauges;
 use super::space::Room;
-use super::{Control, DeleteError, Meta, RunStore, StoreError, delete};
+use super::{Control, DeleteError, Held, Meta, RunStore, StoreError, delete};
 use crate::core::run::Record;
 use crate::failpoint::{self, failpoint};
 
 /// What the thread is asked to do.
 pub(crate) enum Command {
-    /// Make the run's database and store its frozen test and the SIP accounts it uses.
-    Create(RunId, Box<Test>, Vec<(RegistrarId, AccountId)>),
+    /// Make the run's database and store its frozen test and what it holds.
+    Create(RunId, Box<Test>, Box<Held>),
     /// Go on with a run of an earlier coordinator.
     Adopt(RunId),
     /// Store something measured.
     Record(RunId, Record),
     /// Store how far a run is, with everything of it that came before; say so once all is on disk.
     /// Where it fails, nothing is said but to `on_error`.
-    Checkpoint(RunId, Box<RunCheckpoint>, Written),
+    Checkpoint(RunId, Bytes, Written),
     /// Change control records; see `Control::commit`.
     Commit(Commit, Done),
     /// Delete runs of an organization; see `Control::delete_run`.
@@ -141,7 +141,7 @@ struct Live {
     /// Opened with the first one.
     checkpoints: Option<Checkpoints>,
     /// To be written with this group, and who hears of it.
-    next: Option<(Box<RunCheckpoint>, Vec<Written>)>,
+    next: Option<(Bytes, Vec<Written>)>,
     /// Something of it is not flushed.
     dirty: bool,
     /// There is no room for its records, and that was told.
@@ -217,7 +217,7 @@ impl Thread {
     /// False: the writer was dropped.
     fn take(&mut self, command: Command) -> bool {
         match command {
-            Command::Create(run, test, accounts) => self.create(run, &test, &accounts),
+            Command::Create(run, test, held) => self.create(run, &test, &held),
             Command::Adopt(run) => {
                 let store = self.told(run, self.meta.run(run));
                 self.live.insert(run, Live::new(store));
@@ -291,7 +291,7 @@ impl Thread {
         self.written.extend(heard);
     }
 
-    fn write(&mut self, run: RunId, checkpoint: &RunCheckpoint) -> Result<(), StoreError> {
+    fn write(&mut self, run: RunId, checkpoint: &[u8]) -> Result<(), StoreError> {
         let Some(live) = self.live.get_mut(&run) else {
             return Ok(());
         };
@@ -302,7 +302,7 @@ impl Thread {
         files.write(checkpoint)
     }
 
-    fn checkpoint(&mut self, run: RunId, checkpoint: Box<RunCheckpoint>, written: Written) {
+    fn checkpoint(&mut self, run: RunId, checkpoint: Bytes, written: Written) {
         let Some(live) = self.live.get_mut(&run) else {
             return;
         };
@@ -316,11 +316,11 @@ impl Thread {
         self.must.insert(run);
     }
 
-    fn create(&mut self, run: RunId, test: &Test, accounts: &[(RegistrarId, AccountId)]) {
+    fn create(&mut self, run: RunId, test: &Test, held: &Held) {
         let store = if self.room.records {
             self.meta.create(run).and_then(|store| {
                 store.put_test(test)?;
-                store.put_accounts(accounts)?;
+                store.put_held(held)?;
                 Ok(store)
             })
         } else {

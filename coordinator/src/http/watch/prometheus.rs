@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, get};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
@@ -195,6 +195,11 @@ fn storage(registry: &mut Registry, health: &StorageHealth) {
         "Time of flushes",
         Flushes(health.flushes.clone()),
     );
+    registry.register(
+        "storage_checkpoint_seconds",
+        "Time of the checkpoints of live runs, the flush of their records included",
+        Flushes(health.checkpoints.clone()),
+    );
     let refused = [
         ("conflict", health.refused.conflicts),
         ("full", health.refused.commits_full),
@@ -249,18 +254,71 @@ fn cluster(registry: &mut Registry, nodes: &[Node], books: bool) {
 }
 
 fn bus(registry: &mut Registry, service: &Service) {
-    let (unreadable, refused) = service.handle().board().bus_counts();
+    let counts = service.handle().board().bus_counts();
+    gauge(
+        registry,
+        "bus_connected",
+        "1: the bus to the nodes is connected",
+        u64::from(service.handle().bus_is_connected()),
+    );
     counter(
         registry,
         "bus_unreadable",
         "Messages of nodes that could not be read",
-        unreadable,
+        counts.unreadable,
     );
     counter(
         registry,
         "bus_refused",
         "Messages of nodes that a full queue refused",
-        refused,
+        counts.overflow,
+    );
+    counter(
+        registry,
+        "bus_unsent",
+        "Commands to nodes that the bus did not take",
+        counts.unsent,
+    );
+    let untaken = counts.untaken;
+    let kinds = [
+        ("unknown_run", counts.unknown_run),
+        ("renewal_refused", counts.refused),
+        ("renewal_displaced", counts.displaced),
+        ("renewal_outdated", counts.outdated),
+        ("foreign", untaken.foreign),
+        ("late", untaken.late),
+        ("tells", untaken.tells),
+    ];
+    counters(
+        registry,
+        "bus_messages_not_taken",
+        "Messages of nodes that were not taken, by reason",
+        kinds.map(|(kind, count)| ([("kind", kind)], count)),
+    );
+    counter(
+        registry,
+        "bus_items_repeated",
+        "Items of runs that had come before",
+        untaken.repeated,
+    );
+    counter(
+        registry,
+        "bus_items_early",
+        "Items of runs that came before one that was missing, and come again",
+        untaken.early,
+    );
+    let outward = service.handle().outward_counts();
+    counter(
+        registry,
+        "bus_published",
+        "Messages for subscribers that were published",
+        outward.published,
+    );
+    counter(
+        registry,
+        "bus_unpublished",
+        "Messages for subscribers that the bus did not take",
+        outward.refused,
     );
 }
 
@@ -307,6 +365,19 @@ fn family(
     for (label, value) in values {
         let value = i64::try_from(value).unwrap_or(i64::MAX);
         family.get_or_create(&label).set(value);
+    }
+    registry.register(name, help, family);
+}
+
+fn counters(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (Label, u64)>,
+) {
+    let family: Family<Label, Counter> = Family::default();
+    for (label, value) in values {
+        family.get_or_create(&label).inc_by(value);
     }
     registry.register(name, help, family);
 }

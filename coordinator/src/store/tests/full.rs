@@ -128,7 +128,7 @@ fn a_runs_records_are_refused_once_told_and_its_summary_kept() {
     .unwrap();
     let test = testing::pair_test(300, 300);
     writer
-        .push(Command::Create(RUN, Box::new(test), Vec::new()))
+        .push(Command::Create(RUN, Box::new(test), Box::default()))
         .unwrap();
     writer.push(Command::Record(RUN, frame(0))).unwrap();
     wait(&writer);
@@ -143,7 +143,7 @@ fn a_runs_records_are_refused_once_told_and_its_summary_kept() {
     let other = RunId(RUN.0 + 1);
     let test = testing::pair_test(1, 1);
     writer
-        .push(Command::Create(other, Box::new(test), Vec::new()))
+        .push(Command::Create(other, Box::new(test), Box::default()))
         .unwrap();
     wait(&writer);
     assert_eq!(told.lock().unwrap().len(), 2);
