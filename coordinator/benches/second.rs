@@ -5,19 +5,22 @@
 // A bench has nobody to hand an error to, and prints its result.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "../tests/node/mod.rs"]
+mod node;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::{CoordinatorConfig, start};
-use shared::bus::{Bus, LocalBus};
+use node::ScriptedNode;
+use shared::bus::LocalBus;
 use shared::definition::{Codec, Group, Media, Playout, SocketMode, Target, Test, Transport};
 use shared::id::{EndpointIndex, GroupIndex, NodeId};
 use shared::metric::MetricId;
 use shared::phase::{Outcome, Phase};
 use shared::units::Millis;
 use shared::wire::{
-    Column, Desired, EndpointReport, FRAME_ROWS_MAX, Frame, NodeStatus, Report, command_subject,
-    decode, encode, report_subject,
+    Column, Desired, DesiredState, EndCause, EndpointReport, FRAME_ROWS_MAX, Frame, Report, encode,
 };
 
 const ENDPOINTS: u32 = 10_000;
@@ -31,54 +34,34 @@ fn main() {
 async fn run() {
     let directory = std::env::temp_dir().join(format!("carillon-bench-{}", std::process::id()));
     let bus = LocalBus::new();
-    let node = NodeId("bench".to_owned());
-    let mut commands = bus.subscribe(&command_subject(&node), 16);
+    let mut node = ScriptedNode::new(&bus, "bench");
+    node.status.free_descriptors = 1_000_000;
+    node.status.free_ports = 1_000_000;
     let config = CoordinatorConfig::new(directory.clone(), "bench");
     let coordinator = start(config, Arc::new(bus.clone())).unwrap();
-    let say = |report: &Report| {
-        let published = bus.publish(&report_subject(&node), encode(report).unwrap());
-        assert_eq!(published.refused, 0);
-    };
-    say(&Report::Status(NodeStatus {
-        node: node.clone(),
-        region: String::new(),
-        version: "bench".to_owned(),
-        free_descriptors: 1_000_000,
-        free_ports: 1_000_000,
-        cores: 2,
-        endpoints: 0,
-        ..NodeStatus::default()
-    }));
+    node.renew();
     let run = coordinator.submit(test()).await.unwrap();
-    let _ = commands.next().await.unwrap();
-    say(&Report::Prepared {
-        run,
-        node: node.clone(),
-        problems: Vec::new(),
-    });
-    let desired: Desired = decode(&commands.next().await.unwrap().payload).unwrap();
-    let frames: Vec<_> = frames(&desired, &node)
+    node.wait_for(DesiredState::Prepared).await;
+    node.prepared(run, Vec::new());
+    let desired = node.wait_for(DesiredState::Running).await;
+    let frames = frames(&desired, &node.id);
+    let octets: usize = frames
         .iter()
-        .map(|frame| encode(&Report::Frame(Box::new(frame.clone()))).unwrap())
-        .collect();
-    let octets: usize = frames.iter().map(|frame| frame.len()).sum();
+        .map(|frame| encode(frame).map_or(0, |octets| octets.len()))
+        .sum();
     let before = cpu();
-    for payload in frames {
-        let published = bus.publish(&report_subject(&node), payload);
-        assert_eq!(published.refused, 0);
+    for frame in frames {
+        node.say(run, Report::Frame(Box::new(frame)));
+        // What is stored it lets go of.
+        node.listen();
     }
     // Answered after everything before it was aggregated, and stored after that.
     coordinator.result(run, false).await.unwrap();
     for endpoint in 0..ENDPOINTS {
-        say(&Report::Endpoint(Box::new(report(
-            &desired, endpoint, &node,
-        ))));
+        let report = report(&desired, endpoint, &node.id);
+        node.say(run, Report::Endpoint(Box::new(report)));
     }
-    say(&Report::Ended {
-        run,
-        node: node.clone(),
-        cause: shared::wire::EndCause::Finished,
-    });
+    node.ended(run, EndCause::Finished);
     coordinator.finished(run).await.unwrap();
     let spent = cpu().saturating_sub(before);
     println!(

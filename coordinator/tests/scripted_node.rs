@@ -6,25 +6,27 @@
 // clippy knows tests by their attribute; here the helpers of tests unwrap too.
 #![allow(clippy::unwrap_used)]
 
+mod node;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use coordinator::{CoordinatorConfig, Handle, RequestError, StopReason, start};
-use shared::bus::{Bus, COMMANDS_CAPACITY, LocalBus, Subscription};
+use node::ScriptedNode;
+use shared::bus::LocalBus;
 use shared::definition::{
     Account, Codec, Group, Media, Playout, Registrar, SocketMode, Target, Test, Transport,
 };
-use shared::id::{EndpointIndex, GroupIndex, NodeId, RunId};
+use shared::id::{EndpointIndex, GroupIndex, RunId};
 use shared::metric;
 use shared::phase::{Outcome, Phase, RunStatus};
 use shared::result::Verdict;
 use shared::stat::Histogram;
 use shared::units::Millis;
 use shared::wire::{
-    CallReport, Column, Desired, DesiredState, EndpointReport, Frame, GeneratorSecond, MediaReport,
-    NodeStatus, Problem, Report, Trace, TraceMessage, command_subject, decode, encode,
-    report_subject,
+    CallReport, Column, Desired, DesiredState, EndCause, EndpointReport, Frame, GeneratorSecond,
+    MediaReport, Problem, Report, Trace, TraceMessage,
 };
 
 /// A directory of this test alone; removed at its end.
@@ -48,70 +50,22 @@ impl Drop for Directory {
     }
 }
 
-/// What a node would do, said by hand.
-struct ScriptedNode {
-    bus: LocalBus,
-    id: NodeId,
-    commands: Subscription,
-    sequence: u64,
+/// What this file's node says beside what any node does.
+trait Scripted {
+    fn frame(&mut self, desired: &Desired, second: u32, phase: Phase, columns: Vec<Column>);
+    fn endpoint(&mut self, desired: &Desired, endpoint: u32, outcome: Outcome, code: u16);
 }
 
-impl ScriptedNode {
-    fn new(bus: &LocalBus) -> Self {
-        let id = NodeId("local".to_owned());
-        let commands = bus.subscribe(&command_subject(&id), COMMANDS_CAPACITY);
-        Self {
-            bus: bus.clone(),
-            id,
-            commands,
-            sequence: 0,
-        }
-    }
-
-    fn say(&self, report: &Report) {
-        let published = self
-            .bus
-            .publish(&report_subject(&self.id), encode(report).unwrap());
-        assert_eq!((published.delivered, published.refused), (1, 0));
-    }
-
-    fn status(&self) {
-        self.say(&Report::Status(NodeStatus {
-            node: self.id.clone(),
-            region: String::new(),
-            version: "0.1.0".to_owned(),
-            free_descriptors: 10_000,
-            free_ports: 10_000,
-            cores: 2,
-            endpoints: 0,
-            ..NodeStatus::default()
-        }));
-    }
-
-    async fn wait_for(&mut self, state: DesiredState) -> Desired {
-        let message = self.commands.next().await.unwrap();
-        let desired: Desired = decode(&message.payload).unwrap();
-        assert_eq!(desired.state, state);
-        desired
-    }
-
-    fn prepared(&self, run: RunId, problems: Vec<Problem>) {
-        self.say(&Report::Prepared {
-            run,
-            node: self.id.clone(),
-            problems,
-        });
-    }
-
+impl Scripted for ScriptedNode {
     fn frame(&mut self, desired: &Desired, second: u32, phase: Phase, columns: Vec<Column>) {
         let endpoints = desired.test.endpoint_count();
         let mut late = Histogram::new();
         late.record_n(200, 1_000);
-        self.say(&Report::Frame(Box::new(Frame {
+        let frame = Frame {
             run: desired.run,
             node: self.id.clone(),
             epoch: desired.epoch,
-            sequence: self.sequence,
+            sequence: u64::from(second),
             second,
             last_of_second: true,
             endpoints: (0..endpoints).map(EndpointIndex).collect(),
@@ -128,14 +82,14 @@ impl ScriptedNode {
                 panics: 0,
                 resident_bytes: 64 << 20,
             }),
-        })));
-        self.sequence += 1;
+        };
+        self.say(desired.run, Report::Frame(Box::new(frame)));
     }
 
-    fn endpoint(&self, desired: &Desired, endpoint: u32, outcome: Outcome, code: u16) {
+    fn endpoint(&mut self, desired: &Desired, endpoint: u32, outcome: Outcome, code: u16) {
         let group = u16::from(endpoint >= desired.test.groups[0].count);
         let established = outcome == Outcome::Success;
-        self.say(&Report::Trace(Box::new(Trace {
+        let trace = Trace {
             run: desired.run,
             endpoint: EndpointIndex(endpoint),
             dropped: 0,
@@ -147,8 +101,9 @@ impl ScriptedNode {
                 transport: "UDP".to_owned(),
                 bytes: vec![b'x'; 20_000],
             }],
-        })));
-        self.say(&Report::Endpoint(Box::new(EndpointReport {
+        };
+        self.say(desired.run, Report::Trace(Box::new(trace)));
+        let report = EndpointReport {
             run: desired.run,
             endpoint: EndpointIndex(endpoint),
             group: GroupIndex(group),
@@ -182,15 +137,8 @@ impl ScriptedNode {
                 }),
                 ..CallReport::default()
             }],
-        })));
-    }
-
-    fn ended(&self, run: RunId) {
-        self.say(&Report::Ended {
-            run,
-            node: self.id.clone(),
-            cause: shared::wire::EndCause::Finished,
-        });
+        };
+        self.say(desired.run, Report::Endpoint(Box::new(report)));
     }
 }
 
@@ -306,8 +254,8 @@ async fn a_whole_run_from_submission_to_its_stored_result() {
     let directory = Directory::new("whole");
     let bus = LocalBus::new();
     let coordinator = coordinator(&directory, &bus);
-    let mut node = ScriptedNode::new(&bus);
-    node.status();
+    let mut node = ScriptedNode::new(&bus, "local");
+    node.renew();
     let run = coordinator.submit(test(300)).await.unwrap();
     let mut live = coordinator.subscribe(run).await.unwrap();
     let prepare = node.wait_for(DesiredState::Prepared).await;
@@ -320,7 +268,7 @@ async fn a_whole_run_from_submission_to_its_stored_result() {
     for endpoint in 0..600 {
         node.endpoint(&desired, endpoint, Outcome::Success, 200);
     }
-    node.ended(run);
+    node.ended(run, EndCause::Finished);
 
     let mut statuses = Vec::new();
     let mut last = None;
@@ -392,8 +340,8 @@ async fn refused_calls_cross_the_implicit_threshold_and_fill_the_failure_table()
     let directory = Directory::new("refused");
     let bus = LocalBus::new();
     let coordinator = coordinator(&directory, &bus);
-    let mut node = ScriptedNode::new(&bus);
-    node.status();
+    let mut node = ScriptedNode::new(&bus, "local");
+    node.renew();
     let run = coordinator.submit(test(2)).await.unwrap();
     node.wait_for(DesiredState::Prepared).await;
     node.prepared(run, Vec::new());
@@ -403,7 +351,7 @@ async fn refused_calls_cross_the_implicit_threshold_and_fill_the_failure_table()
     node.endpoint(&desired, 1, Outcome::CallFailed, 486);
     node.endpoint(&desired, 2, Outcome::Success, 200);
     node.endpoint(&desired, 3, Outcome::Success, 200);
-    node.ended(run);
+    node.ended(run, EndCause::Finished);
     coordinator.finished(run).await.unwrap();
     let result = coordinator.result(run, false).await.unwrap();
     assert_eq!(result.status, RunStatus::Completed);
@@ -421,8 +369,8 @@ async fn a_node_that_is_not_ready_says_why_the_run_cannot_start() {
     let directory = Directory::new("unready");
     let bus = LocalBus::new();
     let coordinator = coordinator(&directory, &bus);
-    let mut node = ScriptedNode::new(&bus);
-    node.status();
+    let mut node = ScriptedNode::new(&bus, "local");
+    node.renew();
     let run = coordinator.submit(test(2)).await.unwrap();
     node.wait_for(DesiredState::Prepared).await;
     let problem = Problem {
@@ -445,8 +393,8 @@ async fn an_interrupted_run_keeps_what_it_measured() {
     let directory = Directory::new("interrupted");
     let bus = LocalBus::new();
     let coordinator = coordinator(&directory, &bus);
-    let mut node = ScriptedNode::new(&bus);
-    node.status();
+    let mut node = ScriptedNode::new(&bus, "local");
+    node.renew();
     let run = coordinator.submit(test(2)).await.unwrap();
     node.wait_for(DesiredState::Prepared).await;
     node.prepared(run, Vec::new());
@@ -461,7 +409,7 @@ async fn an_interrupted_run_keeps_what_it_measured() {
     for endpoint in 0..4 {
         node.endpoint(&desired, endpoint, Outcome::Success, 200);
     }
-    node.ended(run);
+    node.ended(run, EndCause::Finished);
     coordinator.finished(run).await.unwrap();
     let result = coordinator.result(run, true).await.unwrap();
     assert_eq!(result.status, RunStatus::Completed);

@@ -5,6 +5,8 @@
 // clippy knows tests by their attribute; here the helpers of tests unwrap too.
 #![allow(clippy::unwrap_used)]
 
+mod node;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -12,14 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::{ControlPlane, ControlPlaneConfig, CoordinatorConfig, HttpConfig, serve};
+use node::ScriptedNode;
 use serde_json::{Value, json};
-use shared::bus::{Bus, COMMANDS_CAPACITY, LocalBus, Subscription};
-use shared::id::{EndpointIndex, GroupIndex, NodeId};
+use shared::bus::LocalBus;
+use shared::id::{EndpointIndex, GroupIndex};
 use shared::metric::{self, MetricId};
 use shared::phase::{Outcome, Phase};
 use shared::wire::{
-    CallReport, Column, Desired, DesiredState, EndpointReport, Frame, MediaReport, NodeStatus,
-    Report, Trace, TraceMessage, command_subject, decode, encode, report_subject,
+    CallReport, Column, Desired, DesiredState, EndCause, EndpointReport, Frame, MediaReport,
+    Report, Trace, TraceMessage,
 };
 
 /// A directory of this test alone; removed at its end.
@@ -31,65 +34,24 @@ impl Drop for Directory {
     }
 }
 
-/// What a node would do, said by hand.
-struct ScriptedNode {
-    bus: LocalBus,
-    id: NodeId,
-    commands: Subscription,
+/// What this file's node says beside what any node does.
+trait Scripted {
+    async fn begin(&mut self) -> Desired;
+    fn frame(&mut self, desired: &Desired, second: u32, metric: MetricId, values: &[f32]);
+    fn end(&mut self, desired: &Desired);
 }
 
-impl ScriptedNode {
-    fn new(bus: &LocalBus) -> Self {
-        let id = NodeId("local".to_owned());
-        let commands = bus.subscribe(&command_subject(&id), COMMANDS_CAPACITY);
-        let bus = bus.clone();
-        Self { bus, id, commands }
-    }
-
-    fn say(&self, report: &Report) {
-        let subject = report_subject(&self.id);
-        let published = self.bus.publish(&subject, encode(report).unwrap());
-        assert_eq!((published.delivered, published.refused), (1, 0));
-    }
-
-    fn status(&self) {
-        self.say(&Report::Status(NodeStatus {
-            node: self.id.clone(),
-            region: "eu".to_owned(),
-            version: "0.1.0".to_owned(),
-            free_descriptors: 10_000,
-            free_ports: 10_000,
-            cores: 2,
-            endpoints: 0,
-            ..NodeStatus::default()
-        }));
-    }
-
-    /// The next command of this state; those of other states before it are passed over.
-    async fn wait_for(&mut self, state: DesiredState) -> Desired {
-        loop {
-            let message = self.commands.next().await.unwrap();
-            let desired: Desired = decode(&message.payload).unwrap();
-            if desired.state == state {
-                return desired;
-            }
-        }
-    }
-
+impl Scripted for ScriptedNode {
     /// Gets ready and begins.
     async fn begin(&mut self) -> Desired {
-        let desired = self.wait_for(DesiredState::Prepared).await;
-        self.say(&Report::Prepared {
-            run: desired.run,
-            node: self.id.clone(),
-            problems: Vec::new(),
-        });
-        self.wait_for(DesiredState::Running).await
+        let desired = self.wait_until(DesiredState::Prepared).await;
+        self.prepared(desired.run, Vec::new());
+        self.wait_until(DesiredState::Running).await
     }
 
-    fn frame(&self, desired: &Desired, second: u32, metric: MetricId, values: &[f32]) {
+    fn frame(&mut self, desired: &Desired, second: u32, metric: MetricId, values: &[f32]) {
         let count = u32::try_from(values.len()).unwrap();
-        self.say(&Report::Frame(Box::new(Frame {
+        let frame = Frame {
             run: desired.run,
             node: self.id.clone(),
             epoch: desired.epoch,
@@ -103,15 +65,16 @@ impl ScriptedNode {
                 values: values.to_vec(),
             }],
             generator: None,
-        })));
+        };
+        self.say(desired.run, Report::Frame(Box::new(frame)));
     }
 
     /// Every endpoint ends; the first one failed with 486 and has a trace.
-    fn end(&self, desired: &Desired) {
+    fn end(&mut self, desired: &Desired) {
         for endpoint in 0..desired.test.endpoint_count() {
             let failed = endpoint == 0;
             if failed {
-                self.say(&Report::Trace(Box::new(Trace {
+                let trace = Trace {
                     run: desired.run,
                     endpoint: EndpointIndex(endpoint),
                     dropped: 1,
@@ -123,10 +86,11 @@ impl ScriptedNode {
                         transport: "UDP".to_owned(),
                         bytes: b"INVITE sip:x SIP/2.0\r\n\xff".to_vec(),
                     }],
-                })));
+                };
+                self.say(desired.run, Report::Trace(Box::new(trace)));
             }
             let callers = desired.test.groups[0].count;
-            self.say(&Report::Endpoint(Box::new(EndpointReport {
+            let report = EndpointReport {
                 run: desired.run,
                 endpoint: EndpointIndex(endpoint),
                 group: GroupIndex(u16::from(endpoint >= callers)),
@@ -154,13 +118,10 @@ impl ScriptedNode {
                     }),
                     ..CallReport::default()
                 }],
-            })));
+            };
+            self.say(desired.run, Report::Endpoint(Box::new(report)));
         }
-        self.say(&Report::Ended {
-            run: desired.run,
-            node: self.id.clone(),
-            cause: shared::wire::EndCause::Finished,
-        });
+        self.ended(desired.run, EndCause::Finished);
     }
 }
 
@@ -287,8 +248,9 @@ async fn stage(name: &str) -> Stage {
     let plane = ControlPlane::start(config, Arc::new(bus.clone()))
         .await
         .unwrap();
-    let node = ScriptedNode::new(&bus);
-    node.status();
+    let mut node = ScriptedNode::new(&bus, "local");
+    node.status.region = "eu".to_owned();
+    node.renew();
     let http = HttpConfig {
         bind: SocketAddr::from(([127, 0, 0, 1], 0)),
         ..HttpConfig::default()
@@ -433,7 +395,7 @@ async fn a_run_from_its_start_to_its_deletion() {
             .await;
         assert_eq!(stopped.json(202)["id"], json!(other));
     }
-    stage.node.wait_for(DesiredState::Stopped).await;
+    stage.node.wait_until(DesiredState::Stopped).await;
     stage.node.end(&desired);
     let ended = client.ask("GET", &format!("runs/{other}/live"), None).await;
     assert_eq!(events(&ended.body).last().unwrap().0, "end");

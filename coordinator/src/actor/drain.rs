@@ -78,6 +78,7 @@ impl Handler<Stored> for CoordinatorActor {
         let Drain { node, drain } = stored.change;
         let answer = match stored.result {
             Ok(()) => {
+                self.nodes.drain(&node, drain);
                 tracing::info!(%node, drain, "an operator changed whether the node takes new runs");
                 Ok(self.node(&node))
             }
@@ -97,8 +98,7 @@ impl Handler<Stored> for CoordinatorActor {
 impl CoordinatorActor {
     /// A node as the API shows it.
     pub(super) fn node(&self, name: &NodeId) -> Option<api::Node> {
-        let nodes = self.nodes.list(now());
-        nodes.into_iter().find(|node| node.name == name.0)
+        self.nodes.one(now(), name)
     }
 }
 

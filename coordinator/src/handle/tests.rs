@@ -5,21 +5,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::future::join_all;
 use shared::api::{self, UpdateRun};
-use shared::bus::{Bus, COMMANDS_CAPACITY, LocalBus, Subscription};
+use shared::bus::LocalBus;
 use shared::id::{
     AccountId, KeyId, NodeId, OrganizationId, PlanId, ProjectId, RegistrarId, TestId,
 };
 use shared::phase::{Outcome, Phase, RunStatus};
 use shared::result::LiveUpdate;
 use shared::units::Millis;
-use shared::wire::{
-    Column, Desired, DesiredState, Frame, Report, command_subject, decode, encode, report_subject,
-};
+use shared::wire::{Column, Desired, DesiredState, EndCause, Frame, Report};
 
 use super::*;
 use crate::core::record::RunRecord;
 use crate::core::request::{Assembled, GroupPool, StartRequest};
 use crate::testing;
+use node::ScriptedNode;
+
+#[path = "../../tests/node/mod.rs"]
+mod node;
 
 const ORG: OrganizationId = OrganizationId(5);
 const PROJECT: ProjectId = ProjectId(6);
@@ -65,30 +67,33 @@ fn copy_all(from: &Path, to: &Path) {
 
 struct Scene {
     handle: Handle,
-    bus: LocalBus,
-    commands: Subscription,
+    node: ScriptedNode,
     _directory: Directory,
+}
+
+/// A coordinator that starts one run at a time.
+fn started(directory: &Directory, bus: &LocalBus, embedded: Option<NodeId>) -> Handle {
+    let mut config = CoordinatorConfig::new(directory.0.clone(), "0.1.0");
+    config.starts_at_once = 1;
+    config.embedded = embedded;
+    start(config, Arc::new(bus.clone())).unwrap()
 }
 
 impl Scene {
     async fn new(directory: Directory) -> Self {
+        let embedded = Some(NodeId("local".to_owned()));
         let bus = LocalBus::new();
-        let node = NodeId("local".to_owned());
-        let commands = bus.subscribe(&command_subject(&node), COMMANDS_CAPACITY);
-        let mut config = CoordinatorConfig::new(directory.0.clone(), "0.1.0");
-        config.starts_at_once = 1;
-        let handle = start(config, Arc::new(bus.clone())).unwrap();
-        let scene = Self {
-            handle,
-            bus,
-            commands,
-            _directory: directory,
-        };
-        scene.say(&Report::Status(testing::node("local")));
-        while scene.handle.nodes().await.unwrap().is_empty() {
+        let handle = started(&directory, &bus, embedded);
+        let node = ScriptedNode::new(&bus, "local");
+        node.renew();
+        while handle.nodes().await.unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
-        scene
+        Self {
+            handle,
+            node,
+            _directory: directory,
+        }
     }
 
     async fn with_credits(directory: Directory, endpoint_ms: u64) -> Self {
@@ -104,36 +109,21 @@ impl Scene {
         scene
     }
 
-    fn say(&self, report: &Report) {
-        let subject = report_subject(&NodeId("local".to_owned()));
-        let published = self.bus.publish(&subject, encode(report).unwrap());
-        assert_eq!(published.refused, 0);
-    }
-
-    async fn command(&mut self) -> Desired {
-        let message = self.commands.next().await.unwrap();
-        decode(&message.payload).unwrap()
-    }
-
     async fn wait_for(&mut self, run: RunId, state: DesiredState) -> Desired {
-        let desired = self.command().await;
+        let desired = self.node.command().await;
         assert_eq!((desired.run, desired.state), (run, state));
         desired
     }
 
     async fn running(&mut self, run: RunId) -> Desired {
         self.wait_for(run, DesiredState::Prepared).await;
-        self.say(&Report::Prepared {
-            run,
-            node: NodeId("local".to_owned()),
-            problems: Vec::new(),
-        });
+        self.node.prepared(run, Vec::new());
         self.wait_for(run, DesiredState::Running).await
     }
 
-    fn frame(&self, desired: &Desired, second: u32) {
+    fn frame(&mut self, desired: &Desired, second: u32) {
         let endpoints = desired.test.endpoint_count();
-        self.say(&Report::Frame(Box::new(Frame {
+        let frame = Frame {
             run: desired.run,
             epoch: desired.epoch,
             endpoints: (0..endpoints).map(EndpointIndex).collect(),
@@ -143,20 +133,18 @@ impl Scene {
                 values: vec![second as f32 + 1.0; endpoints as usize],
             }],
             ..testing::frame(u64::from(second), second)
-        })));
+        };
+        self.node.say(desired.run, Report::Frame(Box::new(frame)));
     }
 
-    fn finish(&self, desired: &Desired) {
+    fn finish(&mut self, desired: &Desired) {
         for endpoint in 0..desired.test.endpoint_count() {
             let mut report = testing::report(endpoint, Outcome::Success);
             report.run = desired.run;
-            self.say(&Report::Endpoint(Box::new(report)));
+            self.node
+                .say(desired.run, Report::Endpoint(Box::new(report)));
         }
-        self.say(&Report::Ended {
-            run: desired.run,
-            node: NodeId("local".to_owned()),
-            cause: shared::wire::EndCause::Finished,
-        });
+        self.node.ended(desired.run, EndCause::Finished);
     }
 
     async fn ended(&self, run: RunId) -> Arc<RunRecord> {
@@ -257,13 +245,9 @@ async fn a_run_reserves_waits_for_its_slot_and_is_settled_to_what_it_used() {
         (RunStatus::Completed, Some(0))
     );
     assert_eq!(place(&third), Some(1));
-    scene.say(&Report::Prepared {
-        run: first.id,
-        node: NodeId("local".to_owned()),
-        problems: Vec::new(),
-    });
+    scene.node.prepared(first.id, Vec::new());
     // The slot is free once RUNNING is decided: which of the two is told first is not fixed.
-    let told = [scene.command().await, scene.command().await];
+    let told = [scene.node.command().await, scene.node.command().await];
     let states = told.each_ref().map(|desired| (desired.run, desired.state));
     let expected = [
         (first.id, DesiredState::Running),
