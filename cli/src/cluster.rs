@@ -32,8 +32,12 @@ impl Cluster {
     /// Starts all parts; inside an actix system.
     pub(crate) fn start(config: ClusterConfig) -> anyhow::Result<Self> {
         let bus: Arc<dyn Bus> = Arc::new(LocalBus::new());
+        let name = NodeId("local".to_owned());
         let coordinator = coordinator::start(
-            coordinator::CoordinatorConfig::new(config.data_dir, env!("CARGO_PKG_VERSION")),
+            coordinator::CoordinatorConfig {
+                embedded: Some(name.clone()),
+                ..coordinator::CoordinatorConfig::new(config.data_dir, env!("CARGO_PKG_VERSION"))
+            },
             Arc::clone(&bus),
         )
         .context("cannot start the coordinator")?;
@@ -41,7 +45,7 @@ impl Cluster {
             node::NodeConfig {
                 media_ports: config.media_ports,
                 threads: config.threads,
-                ..node::NodeConfig::new(NodeId("local".to_owned()), config.address, config.base_dir)
+                ..node::NodeConfig::new(name, config.address, config.base_dir)
             },
             bus,
         )

@@ -498,6 +498,18 @@ async fn service(client: &Client) {
     assert_eq!(nodes["items"][0]["name"], "local");
     assert_eq!(client.get("nodes/local").await["version"], "0.1.0");
     assert_eq!(client.ask("GET", "nodes/x", None).await.status, 404);
+    for (change, status) in [
+        ("drain", "DRAINING"),
+        ("drain", "DRAINING"),
+        ("undrain", "ONLINE"),
+    ] {
+        let node = client
+            .post(&format!("nodes/local/{change}"), json!({}), 200)
+            .await;
+        assert_eq!(node["status"], status);
+        let unknown = client.ask("POST", &format!("nodes/x/{change}"), None).await;
+        assert_eq!(unknown.status, 404);
+    }
     let ledger = client.get("ledger?limit=1").await;
     assert_eq!(ledger["items"][0]["kind"], "settle");
     let cursor = ledger["next_cursor"].as_str().unwrap();
@@ -513,6 +525,10 @@ async fn service(client: &Client) {
         "carillon_runs{status=\"COMPLETED\"} 1",
         "carillon_nodes{status=\"ONLINE\"} 1",
         "carillon_books_hold 1",
+        "carillon_bus_connected 1",
+        "carillon_bus_messages_not_taken_total{kind=\"foreign\"} 0",
+        "carillon_bus_items_repeated_total 0",
+        "carillon_storage_checkpoint_seconds_count ",
         "carillon_http_requests_total{route=\"/api/v1/runs/{run}\",method=\"GET\",status=\"2xx\"}",
         "process_cpu_seconds_total ",
     ] {

@@ -15,6 +15,7 @@ use coordinator::{
 };
 use node::NodeHandle;
 use shared::bus::Bus;
+use shared::id::NodeId;
 
 use super::bus::Line;
 use super::manager::{Manager, Watchdog};
@@ -150,6 +151,11 @@ fn plane_config(config: &Config) -> ControlPlaneConfig {
     ControlPlaneConfig {
         coordinator: CoordinatorConfig {
             starts_at_once: config.starts_at_once,
+            embedded: config
+                .embedded_node
+                .then(|| NodeId(config.node.name.clone())),
+            // Where nobody else is connected, nobody listens.
+            subscribers: !config.nats.url.is_empty(),
             ..own
         },
         key: std::env::var(config::KEY_VARIABLE)

@@ -25,7 +25,8 @@ use crate::store::{Command, Meta, Reader, StoreError};
 pub(crate) struct Adopted {
     record: RunRecord,
     core: Run,
-    roster: Roster,
+    /// For those who watch, from the start on.
+    pub(super) shown: Arc<Shown>,
 }
 
 /// What becomes of a run that was left alive.
@@ -69,7 +70,7 @@ pub(super) fn read(meta: &Meta, record: &RunRecord, config: &CoordinatorConfig) 
     Fate::GoesOn(Box::new(Adopted {
         record: record.clone(),
         core,
-        roster,
+        shown: Arc::new(Shown::new(roster)),
     }))
 }
 
@@ -102,13 +103,11 @@ impl CoordinatorActor {
         let Adopted {
             record,
             core,
-            roster,
+            shown,
         } = adopted;
         let run = record.id;
         tracing::info!(%run, status = %record.status(), "a run of an earlier coordinator is taken over");
         self.push(Command::Adopt(run));
-        let shown = Arc::new(Shown::new(roster));
-        self.board.put(run, Arc::clone(&shown));
         let test = self.outward.is_on().then(|| Arc::new(core.test().clone()));
         let live = LiveRun {
             shown: Some(shown),

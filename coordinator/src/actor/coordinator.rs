@@ -131,6 +131,9 @@ impl CoordinatorActor {
             adopted: parts.recovered.adopted,
             unsettled: parts.recovered.unsettled,
         };
+        for adopted in &actor.adopted {
+            actor.board.put(adopted.run(), Arc::clone(&adopted.shown));
+        }
         for organization in actor.ledger.organizations() {
             actor.publish(organization);
         }

@@ -23,6 +23,8 @@ use node::ScriptedNode;
 #[path = "../../tests/node/mod.rs"]
 mod node;
 
+mod cluster;
+
 const ORG: OrganizationId = OrganizationId(5);
 const PROJECT: ProjectId = ProjectId(6);
 
@@ -81,7 +83,10 @@ fn started(directory: &Directory, bus: &LocalBus, embedded: Option<NodeId>) -> H
 
 impl Scene {
     async fn new(directory: Directory) -> Self {
-        let embedded = Some(NodeId("local".to_owned()));
+        Self::with(directory, Some(NodeId("local".to_owned()))).await
+    }
+
+    async fn with(directory: Directory, embedded: Option<NodeId>) -> Self {
         let bus = LocalBus::new();
         let handle = started(&directory, &bus, embedded);
         let node = ScriptedNode::new(&bus, "local");
@@ -98,15 +103,18 @@ impl Scene {
 
     async fn with_credits(directory: Directory, endpoint_ms: u64) -> Self {
         let scene = Self::new(directory).await;
+        scene.grant(endpoint_ms).await;
+        scene
+    }
+
+    async fn grant(&self, endpoint_ms: u64) {
         let id = "ab".repeat(16);
         let grant = || {
-            scene
-                .handle
+            self.handle
                 .grant(ORG, endpoint_ms, String::new(), id.clone())
         };
         let first = grant().await.unwrap();
         assert_eq!(grant().await.unwrap(), first, "a repeat grants nothing");
-        scene
     }
 
     async fn wait_for(&mut self, run: RunId, state: DesiredState) -> Desired {
@@ -364,7 +372,17 @@ async fn ten_thousand_starts_for_one_slot_start_one() {
         request.plan = plan(1);
         scene.handle.start_run(request)
     });
-    let answers = join_all(starts).await;
+    let renews = async {
+        let mut every = tokio::time::interval(shared::wire::RENEW_EVERY);
+        loop {
+            every.tick().await;
+            scene.node.renew();
+        }
+    };
+    let answers = tokio::select! {
+        answers = join_all(starts) => answers,
+        () = renews => unreachable!(),
+    };
     let took = begun.elapsed();
     let (accepted, refused): (Vec<_>, Vec<_>) = answers
         .into_iter()

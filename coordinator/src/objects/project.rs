@@ -155,9 +155,7 @@ impl Objects {
 
     fn live_runs(&self, organization: OrganizationId, project: ProjectId) -> usize {
         let runs = self.inner.control.runs().of_project(organization, project);
-        runs.iter()
-            .filter(|run| !run.status().is_terminal())
-            .count()
+        runs.iter().filter(|run| run.holds()).count()
     }
 }
 

@@ -34,8 +34,8 @@ pub(crate) enum DeleteError {
     /// No such run of that organization.
     #[error("there is no such run")]
     Unknown,
-    /// It has not ended.
-    #[error("the run has not ended; stop it first")]
+    /// It has not ended, or a lost node may still call for it.
+    #[error("the run has not ended, or ended seconds ago with a node lost; stop it first, or wait")]
     Live,
     /// It could not be stored.
     #[error(transparent)]

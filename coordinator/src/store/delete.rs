@@ -11,7 +11,7 @@ use super::{DeleteError, Meta, keys, remove};
 use crate::core::record::RunRecord;
 use crate::failpoint::{self, failpoint};
 
-/// Deletes ended runs of an organization; answers for each of them.
+/// Deletes ended runs of an organization that hold nothing any more; answers for each of them.
 pub(super) fn runs(
     meta: &Meta,
     commits: &mut Commits,
@@ -79,10 +79,10 @@ fn deletable(
 ) -> Result<std::sync::Arc<RunRecord>, DeleteError> {
     let record = meta.runs().get(organization, run);
     let record = record.ok_or(DeleteError::Unknown)?;
-    if record.status().is_terminal() {
-        Ok(record)
-    } else {
+    if record.holds() {
         Err(DeleteError::Live)
+    } else {
+        Ok(record)
     }
 }
 

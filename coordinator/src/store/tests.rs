@@ -167,6 +167,55 @@ fn what_was_stored_before_a_status_survives_a_crash_after_it() {
 }
 
 #[test]
+fn how_far_a_run_is_is_on_disk_with_all_that_came_before_it() {
+    let directory = Directory::new();
+    let (meta, epoch) = Meta::open(&directory.0).unwrap();
+    let writer = write(&meta, RunStatus::Running);
+    let (heard, hears) = mpsc::channel();
+    for number in 0u8..3 {
+        let heard = heard.clone();
+        writer
+            .push(Command::Record(RUN, frame(10 + u32::from(number))))
+            .unwrap();
+        let octets = vec![number; 10_000].into();
+        let written = Box::new(move || heard.send(number).unwrap());
+        writer
+            .push(Command::Checkpoint(RUN, octets, written))
+            .unwrap();
+    }
+    for number in 0..3 {
+        assert_eq!(hears.recv().unwrap(), number, "in their order, each once");
+    }
+    let crashed = directory.copy();
+    let (again, later) = Meta::open(&crashed.0).unwrap();
+    assert_eq!((again.cluster(), later), (meta.cluster(), epoch + 1));
+    assert_ne!(again.cluster().0, 0);
+    assert_eq!(again.checkpoint(RUN).unwrap(), Some(vec![2; 10_000]));
+    let reader = Reader::open(&again, RUN).unwrap();
+    assert_eq!(reader.series(0..1).unwrap()[&0].len(), 13);
+    // A later coordinator goes on with it.
+    let second = self::writer(&again);
+    second.push(Command::Adopt(RUN)).unwrap();
+    second.push(Command::Record(RUN, frame(13))).unwrap();
+    let (heard, hears) = mpsc::channel();
+    let written = Box::new(move || heard.send(()).unwrap());
+    let octets = vec![7; 3].into();
+    second
+        .push(Command::Checkpoint(RUN, octets, written))
+        .unwrap();
+    hears.recv().unwrap();
+    assert_eq!(again.checkpoint(RUN).unwrap(), Some(vec![7; 3]));
+    assert_eq!(reader.series(0..1).unwrap()[&0].len(), 14);
+    status(&second, RunStatus::Completed);
+    wait(&second);
+    assert_eq!(
+        again.checkpoint(RUN).unwrap(),
+        None,
+        "nobody needs it any more"
+    );
+}
+
+#[test]
 fn a_runs_damaged_snapshot_does_not_keep_it_from_being_read() {
     let directory = Directory::new();
     {

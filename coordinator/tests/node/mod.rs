@@ -14,7 +14,7 @@ use shared::wire::{
 
 /// A scripted node.
 pub(crate) struct ScriptedNode {
-    bus: LocalBus,
+    pub(crate) bus: LocalBus,
     pub(crate) id: NodeId,
     pub(crate) life: LifeId,
     pub(crate) status: NodeStatus,

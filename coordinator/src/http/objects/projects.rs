@@ -171,9 +171,7 @@ async fn delete_project(
 
 fn live_runs(service: &Service, organization: OrganizationId, project: ProjectId) -> usize {
     let runs = service.control().runs().of_project(organization, project);
-    runs.iter()
-        .filter(|run| !run.status().is_terminal())
-        .count()
+    runs.iter().filter(|run| run.holds()).count()
 }
 
 async fn delete_runs(
