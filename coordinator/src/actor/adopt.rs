@@ -16,7 +16,7 @@ use super::live_run::LiveRun;
 use crate::core::limits::Limits;
 use crate::core::record::RunRecord;
 use crate::core::roster::Roster;
-use crate::core::run::{Frozen, Input, Output, Run};
+use crate::core::run::{Input, Output, Run};
 use crate::handle::CoordinatorConfig;
 use crate::live::Shown;
 use crate::store::{Command, Meta, Reader, StoreError};
@@ -79,13 +79,8 @@ fn try_read(meta: &Meta, record: &RunRecord) -> Result<Option<(Run, Roster)>, St
         return Ok(None);
     };
     let reader = Reader::open(meta, record.id)?;
-    let frozen = Frozen {
-        id: record.id,
-        epoch: reader.held()?.epoch,
-        test: reader.header()?.test,
-        missing_media: Vec::new(),
-    };
-    let core = Run::adopt(now(), meta.epoch(), frozen, record, &checkpoint);
+    let test = reader.header()?.test;
+    let core = Run::adopt(now(), meta.epoch(), record, test, &checkpoint);
     let core = core.map_err(|source| StoreError::Record {
         what: "how far a run is",
         source,

@@ -297,7 +297,6 @@ impl CoordinatorActor {
                         live.test = Some(Arc::new(test.clone()));
                     }
                     let held = Held {
-                        epoch: self.epoch,
                         accounts: self.accounts.of(run),
                     };
                     self.push(Command::Create(run, Box::new(test), Box::new(held)));

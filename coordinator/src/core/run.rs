@@ -14,7 +14,7 @@ mod relay;
 mod start;
 mod tell;
 
-pub(crate) use checkpoint::Checkpoint;
+
 pub(crate) use kinds::{Frozen, Input, Output, Record, StopCause, Untaken, World};
 
 use std::collections::VecDeque;

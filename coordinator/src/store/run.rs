@@ -9,7 +9,7 @@
 //! | `reports` | endpoint u32 | an endpoint's end |
 //! | `traces` | endpoint u32 | its SIP messages |
 //! | `head` | `summary` | the whole run |
-//! | `head` | `held` | the epoch of its acceptance, the SIP accounts it uses |
+//! | `head` | `held` | the SIP accounts it uses |
 //!
 //! All numbers big-endian; every key is followed by the part's number (see `parts`).
 
@@ -49,8 +49,6 @@ pub(super) const HELD: &[u8] = b"held";
 /// What a run holds as long as it lives: what the next coordinator needs of it beside the test.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Held {
-    /// The coordinator's start count when it was accepted.
-    pub(crate) epoch: u64,
     /// The SIP accounts it uses.
     pub(crate) accounts: Vec<(RegistrarId, AccountId)>,
 }
