@@ -443,32 +443,24 @@ fn a_drained_node_ends_its_calls_and_leaves() {
 #[test]
 fn an_older_coordinator_is_not_obeyed_by_a_later_life() {
     let folder = std::env::temp_dir().join(format!("carillon-fence-{}", std::process::id()));
-    system().block_on(async {
-        let bus = LocalBus::new();
-        let mut coordinator = Coordinator::new(&bus);
-        coordinator.epoch = 5;
-        let kept = |ports| NodeConfig {
+    let one_life = |epoch: u64, ports: u16, what: &str, done: fn(&Renew) -> bool| {
+        let config = NodeConfig {
             state_dir: Some(folder.clone()),
             ..config("n", ports)
         };
-        let first = start(kept(21_200), &bus);
-        joined(&mut coordinator, &["n"]).await;
-        coordinator
-            .until("a lease", |it| {
-                let renewal = it.nodes["n"].renewal.as_ref();
-                renewal.is_some_and(|renew| renew.clock.is_some())
-            })
-            .await;
-        first.stop();
-        coordinator.epoch = 4;
-        let second = start(kept(21_400), &bus);
-        coordinator
-            .until("a refusal", |it| {
-                let renewal = it.nodes["n"].renewal.as_ref();
-                renewal.is_some_and(|renew| renew.refused.outdated > 0)
-            })
-            .await;
-        second.stop();
-    });
+        system().block_on(async {
+            let bus = LocalBus::new();
+            let mut coordinator = Coordinator::new(&bus);
+            coordinator.epoch = epoch;
+            let node = start(config, &bus);
+            joined(&mut coordinator, &["n"]).await;
+            coordinator
+                .until(what, |it| it.nodes["n"].renewal.as_ref().is_some_and(done))
+                .await;
+            node.stop();
+        });
+    };
+    one_life(5, 21_200, "lease", |renew| renew.clock.is_some());
+    one_life(4, 21_400, "refusal", |renew| renew.refused.outdated > 0);
     std::fs::remove_dir_all(&folder).expect("the folder goes");
 }
