@@ -17,6 +17,7 @@ mod plan;
 mod preparation;
 mod prepare;
 mod process;
+mod running;
 mod shard;
 mod shard_run;
 mod start;

@@ -1,7 +1,6 @@
 //! One signalling thread: an arbiter with its sockets, timers, groups and endpoints (DESIGN 3).
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,16 +9,15 @@ use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseActFuture,
     WrapFuture,
 };
-use rustc_hash::{FxHashMap, FxHashSet};
-use shared::definition::Target;
+use rustc_hash::FxHashMap;
 use shared::id::{GroupIndex, RunId};
 use shared::wire::{Problem, Tell};
-use tokio::task::JoinHandle;
 
 use super::group::{GroupActor, GroupMessage};
 use super::node::{NodeActor, ShardOver, ShardSecond};
-use super::plan::{RunPlan, host_port, proxy_host_port};
-use super::shard_run::{Receivers, Run, ShardRun, Sheet};
+use super::plan::RunPlan;
+use super::running::{Running, bind_part, introduce, keep_time, names_of};
+use super::shard_run::{Receivers, ShardRun, Sheet};
 use super::timers::Timers;
 use crate::beats::Beat;
 use crate::core::desired::StopKind;
@@ -103,45 +101,6 @@ pub(super) fn stream_parts(id: StreamId) -> (u16, usize, u32, u32) {
     (run, shard, endpoint, (id.0 & 0xffff) as u32)
 }
 
-struct Running {
-    run: Run,
-    groups: FxHashMap<GroupIndex, Addr<GroupActor>>,
-    open_groups: FxHashSet<GroupIndex>,
-    /// The node was told to run it, and will be told how each endpoint ended.
-    commanded: bool,
-    began: bool,
-    tasks: Vec<JoinHandle<()>>,
-    ports: Vec<SocketAddr>,
-}
-
-impl Running {
-    /// Brings to groups here what endpoints on other nodes did; a group knows its own places.
-    fn told(&self, tells: &[Tell]) {
-        for tell in tells {
-            match tell {
-                Tell::Callee {
-                    group,
-                    place,
-                    readiness,
-                } => {
-                    let callers = self.run.plan.callers_of(*group);
-                    for caller in callers.iter().filter_map(|index| self.groups.get(index)) {
-                        caller.do_send(GroupMessage::Callee {
-                            place: *place,
-                            readiness: readiness.clone(),
-                        });
-                    }
-                }
-                Tell::CallerOver { group, place } => {
-                    if let Some(callee) = self.groups.get(group) {
-                        callee.do_send(GroupMessage::CallerOver { place: *place });
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// One signalling thread.
 pub(super) struct ShardActor {
     index: usize,
@@ -152,8 +111,6 @@ pub(super) struct ShardActor {
     beat: Beat,
 }
 
-/// Timers are looked at this often: SIP's own are hundreds of milliseconds.
-const TIMER_TICK: Duration = Duration::from_millis(2);
 /// A thread that serves its mailbox shows it this often.
 const BEAT_EVERY: Duration = Duration::from_millis(200);
 /// The journal's less urgent records are written, and it is made smaller, this often.
@@ -312,92 +269,6 @@ impl ShardActor {
             last_second,
         });
     }
-}
-
-/// Binds the SIP ports of a group's endpoints on this shard.
-fn bind_part(
-    run: &Run,
-    part: &Part,
-) -> Result<FxHashMap<u32, SocketAddr>, crate::net::sip::BindError> {
-    let group = run.plan.group(part.group);
-    let local = run.plan.locals.get(part.group.index()).copied();
-    let free = SocketAddr::new(local.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()), 0);
-    let asked = group.sip_bind.unwrap_or(free);
-    let tcp = run.plan.transport(part.group) == sip::ua::Transport::Tcp;
-    let alone = group.sip_socket_per_endpoint;
-    let mut locals = FxHashMap::default();
-    for place in &part.places {
-        locals.insert(*place, run.io.bind(asked, tcp, group.dscp_sip, alone)?);
-    }
-    Ok(locals)
-}
-
-/// Tells each group whom it calls and who calls it, as far as they are on this shard.
-fn introduce(plan: &RunPlan, groups: &FxHashMap<GroupIndex, Addr<GroupActor>>) {
-    for (index, group) in groups {
-        let callers = plan.callers_of(*index);
-        let callers = callers
-            .iter()
-            .filter_map(|caller| groups.get(caller).cloned())
-            .collect();
-        let callee = match plan.group(*index).target {
-            Target::Group(callee) => groups.get(&GroupIndex(callee)).cloned(),
-            Target::Uri(_) | Target::Receives | Target::Nobody => None,
-        };
-        group.do_send(GroupMessage::Peers { callers, callee });
-    }
-}
-
-/// Fires timers and closes seconds while the run lives.
-async fn keep_time(run: Run, node: Addr<NodeActor>) {
-    let mut tick = tokio::time::interval(TIMER_TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    loop {
-        tick.tick().await;
-        let now = Instant::now();
-        run.fire_timers(now);
-        run.flush_tells();
-        let on_grid = now.saturating_duration_since(run.grid.get());
-        let second = u32::try_from(on_grid.as_secs()).unwrap_or(u32::MAX);
-        let open = run.sheet.borrow().second;
-        if second > open {
-            let closed = run.close_second(second);
-            // One message a second: bounded by design.
-            node.do_send(ShardSecond {
-                run: run.plan.run,
-                second: Box::new(closed),
-            });
-        }
-    }
-}
-
-/// Every name that the test's text names, so that the first call does not wait for a resolver.
-fn names_of(plan: &RunPlan, parts: &[Part]) -> Vec<(String, u16, bool)> {
-    let mut names = Vec::new();
-    for part in parts {
-        let group = plan.group(part.group);
-        let ipv4 = plan
-            .locals
-            .get(part.group.index())
-            .is_none_or(std::net::IpAddr::is_ipv4);
-        let registrar = group
-            .registrar
-            .and_then(|index| plan.test.registrars.get(usize::from(index)));
-        let mut add = |host_port| {
-            if let sip::ua::HostPort::Name(name, port) = host_port {
-                names.push((name.to_string(), port, ipv4));
-            }
-        };
-        if let Some(registrar) = registrar {
-            add(host_port(&registrar.host, registrar.port));
-            if let Some(proxy) = &registrar.outbound_proxy {
-                add(proxy_host_port(proxy));
-            }
-        }
-    }
-    names.sort_unstable();
-    names.dedup();
-    names
 }
 
 impl Actor for ShardActor {

@@ -1,5 +1,6 @@
 //! Two endpoints joined by a virtual link: the script from REGISTER-less readiness to the report.
 
+mod fence;
 mod property;
 
 use std::collections::VecDeque;

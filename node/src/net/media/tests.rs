@@ -1,5 +1,7 @@
 //! The engine on real sockets of 127.0.0.1, with few streams and for about a second.
 
+mod mute;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
