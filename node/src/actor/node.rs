@@ -23,7 +23,7 @@ use super::state::State;
 use crate::beats::Beat;
 use crate::core::lease::LeaseGuard;
 use crate::core::meter::{ProcessSecond, SourceSecond};
-use crate::core::node::{Input, Moment, NodeCore, RunEvent};
+use crate::core::node::{Input, Moment, NodeCore, Notice, RunEvent};
 use crate::net::limits;
 use crate::net::media::{Engine, MediaReport, time};
 
@@ -102,6 +102,8 @@ pub(super) struct NodeActor {
     pub(super) later: VecDeque<Input>,
     /// The bus refused the last message.
     pub(super) cut_off: bool,
+    /// What was logged last, and when: it may come with every message.
+    pub(super) noticed: Option<(Notice, Instant)>,
     pub(super) runs: FxHashMap<RunId, LiveRun>,
     pub(super) next_number: u16,
     process: ProcessMeter,
@@ -156,6 +158,7 @@ impl NodeActor {
             former: parts.former,
             later: VecDeque::new(),
             cut_off: false,
+            noticed: None,
             runs: FxHashMap::default(),
             next_number: 0,
             process: ProcessMeter::new(),
@@ -233,6 +236,8 @@ impl NodeActor {
         for (run, event) in events {
             self.of_run(context, run, event);
         }
+        // The core keeps what must be stored of them; nothing else of them is needed.
+        self.runs.retain(|_, live| !live.over_told);
     }
 
     /// Looks at the node for the next renewal.

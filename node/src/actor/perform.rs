@@ -14,6 +14,9 @@ use crate::core::desired::StopKind;
 use crate::core::lease::Permit;
 use crate::core::node::{Exit, Input, Notice, Output};
 
+/// What comes with every message of a coordinator is logged this often.
+const SAME_NOTICE_EVERY: Duration = Duration::from_secs(60);
+
 impl NodeActor {
     pub(super) fn perform(&mut self, context: &mut Context<Self>, output: Output) {
         match output {
@@ -25,7 +28,7 @@ impl NodeActor {
             Output::Tell { run, tells } => self.tell(run, tells),
             Output::Forget(run) => self.forget(run),
             Output::Disk(asked) => self.disk(asked),
-            Output::Notice(notice) => self.notice(&notice),
+            Output::Notice(notice) => self.notice(notice),
             Output::Exit(exit) => {
                 let end = match exit {
                     Exit::Drained => NodeEnd::Drained,
@@ -109,7 +112,19 @@ impl NodeActor {
         self.runs.remove(&run);
     }
 
-    fn notice(&self, notice: &Notice) {
+    /// Logs it, unless the same was logged a short time ago.
+    fn notice(&mut self, notice: Notice) {
+        let known = self
+            .noticed
+            .as_ref()
+            .is_some_and(|(last, at)| *last == notice && at.elapsed() < SAME_NOTICE_EVERY);
+        if !known {
+            self.log(&notice);
+            self.noticed = Some((notice, Instant::now()));
+        }
+    }
+
+    fn log(&self, notice: &Notice) {
         let node = &self.config.node;
         match notice {
             Notice::Joined(fence) => {
@@ -136,7 +151,8 @@ impl NodeActor {
             Notice::Foreign(fence) => tracing::error!(
                 %node,
                 obeyed = fence.cluster.0,
-                "a coordinator of another cluster is not obeyed while this one's runs are held"
+                "a coordinator of another cluster is not obeyed while this one's runs are held; \
+                 a node that is started anew follows it"
             ),
             Notice::Drain(true) => tracing::info!(%node, "an operator drains this node"),
             Notice::Drain(false) => tracing::info!(%node, "an operator takes this node back"),

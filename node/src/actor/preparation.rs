@@ -49,6 +49,7 @@ impl NodeActor {
         let config = self.config.clone();
         let media = self.engine.shard(0);
         let shards = u32::try_from(self.shards.len()).unwrap_or(u32::MAX);
+        let run = desired.run;
         let work = tokio::task::spawn_blocking(move || {
             let address = Some(config.address);
             let free = |local| media.as_ref().map_or(0, |media| media.free_ports(local));
@@ -60,7 +61,11 @@ impl NodeActor {
             .into_actor(self)
             .map(move |result, node, context| match result {
                 Ok((desired, prepared)) => node.prepare_shards(context, desired, prepared, number),
-                Err(error) => tracing::error!(%error, "the preparation of a run broke off"),
+                Err(error) => {
+                    let sentence = format!("the preparation broke off: {error}");
+                    let problem = Problem::new("internal", sentence);
+                    node.answer_prepared(context, run, vec![problem]);
+                }
             });
         context.spawn(done);
     }

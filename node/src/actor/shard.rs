@@ -251,6 +251,10 @@ impl ShardActor {
         for task in &running.tasks {
             task.abort();
         }
+        let fenced = running.run.io.counts().fenced;
+        if fenced > 0 {
+            tracing::warn!(run = %id, fenced, "requests that no lease covered were kept back");
+        }
         running.run.flush_tells();
         let last = running.run.close_second(u32::MAX);
         let last_second = last.second;
