@@ -17,7 +17,7 @@ use shared::definition::Test;
 use shared::id::{NodeId, OrganizationId, ProjectId, RunId};
 use shared::phase::RunStatus;
 use shared::wire::{
-    ClusterId, Downward, Head, LeaseVerdict, LifeId, Message, Order, Renew, Upward,
+    ClusterId, Downward, Head, LEASE_TTL, LeaseVerdict, LifeId, Message, Order, Renew, Upward,
 };
 
 use self::perform::{Acknowledged, Live, Movement};
@@ -209,6 +209,12 @@ impl CoordinatorCore {
             Renewal::Denied(verdict) => verdict,
             Renewal::Granted { .. } => LeaseVerdict::Granted,
         };
+        // What a node of another cluster obeyed says nothing about this one's epochs.
+        let epoch = if head.cluster == self.cluster_id {
+            head.epoch
+        } else {
+            0
+        };
         let mut orders: Vec<Order> = Vec::new();
         if verdict == LeaseVerdict::Granted {
             let runs: Vec<RunId> = self.runs.keys().copied().collect();
@@ -217,7 +223,7 @@ impl CoordinatorCore {
                 let input = RunInput::Renewed {
                     node: node.clone(),
                     life,
-                    epoch: head.epoch,
+                    epoch,
                     held,
                 };
                 self.drive(now, run, input);
@@ -229,17 +235,26 @@ impl CoordinatorCore {
         let lease = self
             .cluster
             .lease(unix_us, unix_us, node, renew, verdict, orders);
-        self.send(now, node.clone(), life, Downward::Lease(Box::new(lease)));
+        // Also to those who are not in the table: they must hear why.
+        let ttl = u64::try_from(LEASE_TTL.as_micros()).unwrap_or(u64::MAX);
+        let expires_boot_us = renew.sent_boot_us.saturating_add(ttl);
+        let body = Downward::Lease(Box::new(lease));
+        self.publish(node.clone(), life, expires_boot_us, body);
     }
 
     fn send(&mut self, now: Now, node: NodeId, life: LifeId, body: Downward) {
+        let expires_boot_us = self.cluster.expires_boot_us(now.instant, &node, life);
+        self.publish(node, life, expires_boot_us, body);
+    }
+
+    fn publish(&mut self, node: NodeId, life: LifeId, expires_boot_us: u64, body: Downward) {
         self.sent += 1;
         let head = Head {
             cluster: self.cluster_id,
             epoch: self.epoch,
             life,
             sequence: self.sent,
-            expires_boot_us: self.cluster.expires_boot_us(now.instant, &node, life),
+            expires_boot_us,
         };
         let message = Box::new(Message { head, body });
         self.outputs.push_back(Output::Send(node, message));

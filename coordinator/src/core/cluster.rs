@@ -140,6 +140,11 @@ impl Cluster {
         self.silent_for(now, node, life) >= LEASE_TTL + LEASE_GRACE
     }
 
+    /// The coordinator started at least this long ago.
+    pub(crate) fn is_older_than(&self, now: Instant, age: Duration) -> bool {
+        now.saturating_duration_since(self.started) >= age
+    }
+
     /// Every lease that an earlier coordinator granted is over, with its grace.
     pub(crate) fn has_outlived_former_leases(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.started) >= LEASE_TTL + LEASE_GRACE

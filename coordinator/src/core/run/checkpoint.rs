@@ -173,9 +173,13 @@ impl Run {
             DesiredState::Stopped
         };
         for member in &mut members {
-            member.order.state = wanted;
             // Where it fails of that, its end is not on disk: it is found again.
             member.lost &= !fails;
+            member.order.state = if member.lost {
+                DesiredState::Stopped
+            } else {
+                wanted
+            };
         }
         let mut run = Self {
             status: StatusMachine::resume(&record.history),

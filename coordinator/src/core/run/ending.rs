@@ -105,6 +105,10 @@ impl Run {
 
     /// Who of the nodes is lost.
     pub(super) fn look_after_nodes(&mut self, now: Now, world: &World<'_>) {
+        for member in self.members.iter_mut().filter(|member| member.lost) {
+            let (node, life) = (&member.node, member.life);
+            member.holds &= !world.nodes.released(now.instant, node, life);
+        }
         for index in 0..self.members.len() {
             let Some(member) = self.members.get(index).filter(|member| !member.is_over()) else {
                 continue;
@@ -132,6 +136,8 @@ impl Run {
         let (node, carried) = (member.node.clone(), member.carried());
         let shares = member.shares.clone();
         let seen = now.unix_ms.saturating_sub(millis(loss.silent()));
+        // Should it come back, it has nothing to go on with.
+        self.command_one(index, DesiredState::Stopped);
         let told = format!(
             "{}; it carried {carried} of {} endpoints",
             loss.told(&node, &clock(seen)),

@@ -526,8 +526,8 @@ fn a_drained_node_ends_the_run_after_the_others_have_told_everything() {
     assert_eq!(scene.last(), (RunStatus::Failed, "lease_lost"));
 }
 
-/// 10,000 endpoints, 60 metrics of each in every second, a minute long. A checkpoint is written about
-/// once a second, so it must stay small beside what the records take.
+/// 10,000 endpoints, 60 metrics of each in every second. A checkpoint is written about once a
+/// second, so it must stay small beside what the records take.
 #[test]
 fn the_size_of_a_checkpoint() {
     let mut scene = Scene::running(testing::pair_test(5_000, 5_000), &["a"]);
@@ -554,5 +554,6 @@ fn the_size_of_a_checkpoint() {
         scene.item("a", Report::Frame(Box::new(frame)));
     }
     let octets = scene.run.checkpoint(scene.now).unwrap().octets.len();
-    assert!(octets < 256 << 10, "{octets} octets");
+    // 73 KB, of which 5 KB are phases and the rest 60 distributions of two groups.
+    assert!(octets < 128 << 10, "{octets} octets");
 }

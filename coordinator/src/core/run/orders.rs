@@ -34,11 +34,19 @@ impl Run {
 
     /// Wants something else of every node that is not over.
     pub(super) fn command(&mut self, state: DesiredState) {
+        for index in 0..self.members.len() {
+            self.command_one(index, state);
+        }
+    }
+
+    /// Wants something else of one node, where it knows of the run and is not over.
+    pub(super) fn command_one(&mut self, index: usize, state: DesiredState) {
         let (run, epoch) = (self.frozen.id, self.frozen.epoch);
-        for member in &mut self.members {
+        if let Some(member) = self.members.get_mut(index) {
             let knows = member.told.is_some() || self.adopted_under.is_some();
-            if member.order.state == state || member.ended.is_some() || !knows {
-                continue;
+            let goes_on = !member.lost || state == DesiredState::Stopped;
+            if member.order.state == state || member.ended.is_some() || !knows || !goes_on {
+                return;
             }
             member.order.state = state;
             member.order.sequence += 1;

@@ -13,14 +13,18 @@ use crate::core::Now;
 use crate::core::aggregate::Aggregate;
 use crate::core::allocate;
 use crate::core::cluster::Cluster;
+use crate::core::placement;
 use crate::core::validate::{self, Context, validate};
 
 impl Run {
     /// PENDING, and a node has reported or the wait for one is over: it is to be admitted or refused.
     pub(crate) fn is_due(&self, now: Now, nodes: &Cluster) -> bool {
         let waited = self.deadline.is_none_or(|deadline| now.instant >= deadline);
+        // Nodes find a coordinator that has just started one after the other.
+        let settled = nodes.is_older_than(now.instant, NODE_WAIT)
+            || placement::problems(now.instant, &self.frozen.test, nodes).is_empty();
         self.status() == RunStatus::Pending
-            && (waited || nodes.online(now.instant).next().is_some())
+            && (waited || (settled && nodes.online(now.instant).next().is_some()))
     }
 
     /// Checks everything at once: QUEUED, or CANNOT_RUN_FOR_NOW.

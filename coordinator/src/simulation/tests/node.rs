@@ -7,9 +7,9 @@ use shared::id::{EndpointIndex, GroupIndex, NodeId, RunId};
 use shared::metric;
 use shared::phase::{Outcome, Phase};
 use shared::wire::{
-    Column, Desired, DesiredState, Downward, EndCause, EndpointReport, Frame, Head, Held,
-    HeldState, Item, LEASE_TTL, LeaseVerdict, LifeId, Message, NodeCondition, Order, RENEW_EVERY,
-    Refused, Renew, Report, Share, Upward,
+    ClusterId, Column, Desired, DesiredState, Downward, EndCause, EndpointReport, Frame, Head,
+    Held, HeldState, Item, LEASE_TTL, LeaseVerdict, LifeId, Message, NodeCondition, Order,
+    RENEW_EVERY, Refused, Renew, Report, Share, Upward,
 };
 
 use crate::testing;
@@ -19,6 +19,7 @@ pub(super) struct Node {
     life: LifeId,
     /// The newest order obeyed is of this epoch.
     epoch: u64,
+    cluster: ClusterId,
     lease_until: Duration,
     newest_lease: u64,
     renewed: Option<Duration>,
@@ -51,6 +52,7 @@ impl Node {
             id,
             life: LifeId(life),
             epoch: 0,
+            cluster: ClusterId(0),
             lease_until: Duration::ZERO,
             newest_lease: 0,
             renewed: None,
@@ -81,6 +83,7 @@ impl Node {
             return;
         }
         self.epoch = head.epoch;
+        self.cluster = head.cluster;
         match body {
             Downward::Lease(lease) => {
                 if lease.renewal_boot_us <= self.newest_lease {
@@ -216,6 +219,7 @@ impl Node {
             work.sent_to = work.items.len() as u64;
         }
         let head = Head {
+            cluster: self.cluster,
             epoch: self.epoch,
             life: self.life,
             ..Head::default()
