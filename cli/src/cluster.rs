@@ -33,6 +33,7 @@ impl Cluster {
     pub(crate) fn start(config: ClusterConfig) -> anyhow::Result<Self> {
         let bus: Arc<dyn Bus> = Arc::new(LocalBus::new());
         let name = NodeId("local".to_owned());
+        let state_dir = config.data_dir.join("node");
         let coordinator = coordinator::start(
             coordinator::CoordinatorConfig {
                 embedded: Some(name.clone()),
@@ -45,6 +46,8 @@ impl Cluster {
             node::NodeConfig {
                 media_ports: config.media_ports,
                 threads: config.threads,
+                // Where this process is killed, the next one here ends its calls.
+                state_dir: Some(state_dir),
                 ..node::NodeConfig::new(name, config.address, config.base_dir)
             },
             bus,

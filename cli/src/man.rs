@@ -5,41 +5,51 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context;
+use clap::builder::Resettable;
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
 use crate::args::Arguments;
 use crate::exit::Exit;
 
-/// Writes carillon(1) and a page for each command, `carillon-NAME.1`.
+/// Writes carillon(1) and a page for each command below it: `carillon-node-reap.1`.
 pub(crate) fn write(folder: &Path) -> anyhow::Result<Exit> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut root = Arguments::command();
-    // Subcommands take over what holds for all, such as the version.
+    let mut root = Arguments::command().disable_help_subcommand(true);
+    // Subcommands take over what holds for all, and their names with those above them.
     root.build();
-    let main = root.clone().after_help("");
-    page(folder, main, FURTHER)?;
-    let commands = root.get_subcommands();
-    for command in commands.filter(|command| shown(command)) {
-        let name = format!("carillon-{}", command.get_name());
-        let name: &'static str = name.leak();
-        page(folder, command.clone().name(name), "")?;
-    }
+    pages(folder, &root, "carillon")?;
     Ok(Exit::Passed)
 }
 
-fn shown(command: &Command) -> bool {
-    !command.is_hide_set() && command.get_name() != "help"
+fn pages(folder: &Path, command: &Command, name: &str) -> anyhow::Result<()> {
+    page(folder, command.clone(), name)?;
+    for below in command.get_subcommands() {
+        if !below.is_hide_set() && below.get_name() != "help" {
+            pages(folder, below, &format!("{name}-{}", below.get_name()))?;
+        }
+    }
+    Ok(())
 }
 
-fn page(folder: &Path, command: Command, further: &str) -> anyhow::Result<()> {
-    let path = folder.join(format!("{}.1", command.get_name()));
+fn page(folder: &Path, command: Command, name: &str) -> anyhow::Result<()> {
+    let path = folder.join(format!("{name}.1"));
     let cannot = || format!("cannot write {}", path.display());
     let mut out = BufWriter::new(File::create(&path).with_context(cannot)?);
-    let date = "";
-    let man = Man::new(command).date(date).manual("Carillon").section("1");
-    man.render(&mut out)
-        .and_then(|()| out.write_all(further.as_bytes()))
+    let is_root = name == "carillon";
+    // The main page has more to say about exit codes.
+    let command = if is_root {
+        command.after_help(Resettable::Reset)
+    } else {
+        command
+    };
+    Man::new(command)
+        .manual("Carillon")
+        .render(&mut out)
+        .and_then(|()| {
+            let further = if is_root { FURTHER } else { "" };
+            out.write_all(further.as_bytes())
+        })
         .and_then(|()| out.flush())
         .with_context(cannot)
 }

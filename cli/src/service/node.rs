@@ -55,13 +55,18 @@ fn flags(arguments: &NodeServiceArguments) -> Vec<Flag> {
     flags
 }
 
-/// Ends the calls that a former life left open; after a node's end nobody else does.
+/// Ends the calls that a former life left open: after a node was killed nobody else does, until its
+/// next start.
 fn reap(file: Option<&Path>, state_dir: Option<&Path>) -> anyhow::Result<Exit> {
     let Some(config) = configured::<config::NodeConfig>(file, &[]) else {
         return Ok(Exit::BadInput);
     };
     log(&config.log)?;
     let state_dir = state_dir.unwrap_or(&config.state_dir);
+    if !state_dir.exists() {
+        tracing::info!(state_dir = %state_dir.display(), "no node has been here");
+        return Ok(Exit::Passed);
+    }
     let ending = node::net::reap::reap(state_dir, ReapConfig::default());
     let reaped = actix::System::new()
         .block_on(ending)
