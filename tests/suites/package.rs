@@ -184,7 +184,10 @@ fn is_installed(debian: &Debian) {
         ("/usr/share/man/man1/carillon-node.1.gz", "root:root 644"),
         ("/usr/share/doc/carillon/README.md", "root:root 644"),
         ("/usr/share/doc/carillon/copyright", "root:root 644"),
-        ("/usr/share/doc/carillon/samples/pairs.toml", "root:root 644"),
+        (
+            "/usr/share/doc/carillon/samples/pairs.toml",
+            "root:root 644",
+        ),
     ] {
         assert_eq!(debian.standing(path), standing, "{path}");
     }
@@ -199,7 +202,12 @@ fn is_installed(debian: &Debian) {
             "{unit} is enabled"
         );
     }
-    let listed = debian.must(&["dpkg-query", "--show", "--showformat=${Conffiles}", "carillon"]);
+    let listed = debian.must(&[
+        "dpkg-query",
+        "--show",
+        "--showformat=${Conffiles}",
+        "carillon",
+    ]);
     for name in ["coordinator.toml", "node.toml", "nats.conf"] {
         let own = repository.read(&format!("config/{name}"));
         let path = format!("/etc/carillon/{name}");
@@ -217,12 +225,28 @@ fn is_usable(debian: &Debian) {
     let version = debian.must(&["carillon", "--version"]);
     assert!(version.starts_with("carillon "), "{version}");
     // As the service does it: the user reads its configuration and writes to its folder.
-    let own = ["setpriv", "--reuid=carillon", "--regid=carillon", "--clear-groups"];
-    let reap = ["carillon", "node", "reap", "--config", "/etc/carillon/node.toml"];
+    let own = [
+        "setpriv",
+        "--reuid=carillon",
+        "--regid=carillon",
+        "--clear-groups",
+    ];
+    let reap = [
+        "carillon",
+        "node",
+        "reap",
+        "--config",
+        "/etc/carillon/node.toml",
+    ];
     let words: Vec<&str> = own.iter().chain(&reap).copied().collect();
     debian.must(&words);
     // Nobody else reads what may hold a password.
-    let other = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"];
+    let other = [
+        "setpriv",
+        "--reuid=nobody",
+        "--regid=nogroup",
+        "--clear-groups",
+    ];
     let words: Vec<&str> = other.iter().chain(&reap).copied().collect();
     let refused = debian.run(&words);
     assert_eq!(refused.code, Some(2), "{}", refused.output);
