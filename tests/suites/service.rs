@@ -10,6 +10,8 @@
 
 #[path = "service/client.rs"]
 mod client;
+#[path = "service/manager.rs"]
+mod manager;
 #[path = "service/process.rs"]
 mod process;
 #[path = "service/quick_start.rs"]

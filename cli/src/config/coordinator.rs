@@ -65,7 +65,7 @@ impl Default for Config {
             nats: Nats::default(),
             log: Log {
                 format: LogFormat::Text,
-                filter: "info,actix_server=warn".to_owned(),
+                filter: "info,actix_server=warn,async_nats=warn".to_owned(),
             },
         }
     }

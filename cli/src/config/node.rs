@@ -77,7 +77,7 @@ impl Default for NodeConfig {
             },
             log: Log {
                 format: LogFormat::Text,
-                filter: "info".to_owned(),
+                filter: "info,async_nats=warn".to_owned(),
             },
         }
     }

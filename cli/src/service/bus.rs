@@ -77,6 +77,7 @@ impl Line {
     /// What was published last leaves this machine, where it can. Blocks for a moment: at the end.
     pub(super) fn flush(&self) {
         if let Self::Nats { bus, .. } = self
+            && bus.is_connected()
             && !bus.flush(FLUSH)
         {
             tracing::warn!("what was published last may not have reached NATS");

@@ -54,7 +54,7 @@ fn a_second_coordinator_on_the_same_folder_ends_within_a_second() {
 #[test]
 fn every_mistake_of_the_configuration_is_told_with_its_place() {
     let mut service = Setup::new("mistakes")
-        .config("[http]\nbnid = \"127.0.0.1:1\"\nworkers = 0\n[nats]\nurl = \"nats://127.0.0.1\"\n")
+        .config("[http]\nbnid = \"127.0.0.1:1\"\nworkers = 0\n[nats]\nurl = \"http://127.0.0.1\"\n")
         .environment("CARILLON_RUNS_STARTS_AT_ONCE", "many")
         .arguments(&["--set", "log.format=xml"])
         .prepare();
