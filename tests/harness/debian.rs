@@ -104,7 +104,7 @@ impl Debian {
     #[must_use]
     pub fn take(&self, file: &Path) -> String {
         let name = file.file_name().expect("a name").to_string_lossy();
-        let inside = format!("/tmp/{name}");
+        let inside = format!("/srv/{name}");
         fs::copy(file, self.path(&inside)).expect("a copy");
         inside
     }

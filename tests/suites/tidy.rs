@@ -141,7 +141,7 @@ const SEAMS: &[Seam] = &[
         why: "only node/src/net may use unsafe code, with a safety comment",
     },
     Seam {
-        words: &["async_nats"],
+        words: &["async_nats::"],
         within: &[""],
         except: &["shared/src/bus"],
         why: "shared/src/bus is the only place that knows NATS",

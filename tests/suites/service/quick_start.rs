@@ -44,6 +44,7 @@ fn the_quick_start_of_the_readme_works_word_for_word() {
     assert!(script.contains(&lab.sip_addr().port().to_string()));
     let mut command = Command::new("bash");
     command.args(["-euo", "pipefail", "-c", &script]);
+    command.current_dir(service.scratch().path());
     let mut bash = Child::start("quick-start", &mut command, service.scratch());
     let status = bash.wait(Duration::from_secs(120));
     let printed = bash.output();
