@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lab::LabHandle;
-use shared::api::{Page, Registrar, Run};
+use shared::api::{Node, Page, Registrar, Run};
 use shared::phase::RunStatus;
 use shared::result::{RunResult, Verdict};
 use tests::{Carillon, Child, Finished, Service, until};
@@ -312,4 +312,27 @@ fn what_goes_wrong_is_told_with_what_to_do() {
     let gone = user.run(&["login", "http://127.0.0.1:9", "--key", user.service.key()]);
     assert_eq!(gone.code, Some(1));
     assert!(gone.output.contains("does not answer"), "{}", gone.output);
+}
+
+#[test]
+fn an_operator_sees_and_drains_nodes() {
+    let user = User::new("nodes");
+    user.login();
+    let shows = |state: &str| {
+        until("the node's state", Duration::from_secs(10), || {
+            let printed = user.good(&["nodes"]);
+            let line = printed.lines().find(|line| line.starts_with("local"))?;
+            line.contains(state).then_some(())
+        });
+    };
+    shows("ONLINE");
+    let nodes: Vec<Node> = serde_json::from_str(&user.good(&["nodes", "--json"])).unwrap();
+    assert_eq!(nodes.len(), 1, "{nodes:#?}");
+    assert_eq!(nodes[0].name, "local");
+    user.good(&["nodes", "drain", "local"]);
+    shows("DRAINING");
+    user.good(&["nodes", "undrain", "local"]);
+    shows("ONLINE");
+    let nobody = user.run(&["nodes", "drain", "nobody"]);
+    assert_eq!(nobody.code, Some(1), "{}", nobody.output);
 }
