@@ -14,7 +14,6 @@ mod relay;
 mod start;
 mod tell;
 
-
 pub(crate) use kinds::{Frozen, Input, Output, Record, StopCause, Untaken, World};
 
 use std::collections::VecDeque;

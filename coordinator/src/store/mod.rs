@@ -25,6 +25,7 @@ mod retention;
 mod run;
 mod snapshots;
 mod space;
+mod start;
 mod state;
 mod unflushed;
 mod watermark;

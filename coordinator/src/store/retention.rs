@@ -15,7 +15,7 @@ pub(super) fn expired<'a>(
 ) -> Vec<RunId> {
     let mut ended: Vec<(u64, RunId)> = runs
         .into_iter()
-        .filter(|run| run.status().is_terminal() && !run.pinned)
+        .filter(|run| !run.holds() && !run.pinned)
         .map(|run| (run.ended_unix_ms.unwrap_or(run.created_unix_ms), run.id))
         .collect();
     // Newest first.

@@ -149,6 +149,7 @@ fn commits_in_groups_do_what_a_map_does() {
 fn run(id: u64, status: RunStatus) -> Arc<RunRecord> {
     let mut run = record(id, &mut Random::new(id));
     run.history[0].status = status;
+    run.settled = status.is_terminal();
     // Longer than a part, so that records lie in several places of the log.
     run.label = format!("{id} {}", "0123456789abcdef".repeat(200));
     Arc::new(run)
