@@ -54,6 +54,7 @@ mod tests {
             Some(_) => RunStatus::Completed,
             None => RunStatus::Running,
         };
+        run.settled = days_ago.is_some();
         run
     }
 
