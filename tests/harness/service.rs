@@ -75,6 +75,24 @@ impl Setup {
         service
     }
 
+    /// Starts it and waits until it answers: one without a node of its own is not ready before one
+    /// has joined.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    #[must_use]
+    pub fn start_without_nodes(self) -> Service {
+        let mut service = self.prepare();
+        service.launch();
+        service.wait_until_alive();
+        assert!(
+            !service.key.is_empty(),
+            "no key was printed:\n{}",
+            service.tail()
+        );
+        service
+    }
+
     /// All that a start needs, without the start: for one that is expected to fail.
     #[must_use]
     pub fn prepare(self) -> Service {

@@ -71,7 +71,7 @@ pub(crate) fn coordinator(name: &str, nats: &str) -> Service {
         .config(&format!(
             "embedded_node = false\n[nats]\nurl = \"{nats}\"\n"
         ))
-        .start()
+        .start_without_nodes()
 }
 
 /// Three nodes, ONLINE.

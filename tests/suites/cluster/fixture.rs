@@ -24,7 +24,7 @@ impl Cluster {
     /// None, with a line that says so, where nats-server is missing.
     pub(crate) fn start(name: &str, nodes: &[(&str, &str)]) -> Option<Self> {
         let nats = NatsServer::start()?;
-        let service = coordinator(name, &nats.url()).start();
+        let service = coordinator(name, &nats.url()).start_without_nodes();
         let mut workers = Vec::new();
         for (place, (name, region)) in nodes.iter().enumerate() {
             let mut worker = Worker::new(name, region, &nats.url());
@@ -49,6 +49,19 @@ impl Cluster {
             let those = nodes.iter().filter(|node| node.status == state).count();
             (those == count).then_some(nodes)
         })
+    }
+
+    /// Starts a node that was killed and waits until its new life has joined: until then the list
+    /// shows the former one.
+    pub(crate) fn start_again(&mut self, node: usize) {
+        self.nodes[node].start();
+        let name = self.nodes[node].name().to_owned();
+        until(&format!("{name} joining"), PATIENCE, || {
+            self.nodes[node]
+                .log()
+                .contains("joined node=")
+                .then_some(())
+        });
     }
 
     /// The coordinator's list.

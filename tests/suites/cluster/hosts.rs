@@ -29,7 +29,7 @@ impl Hosts {
         let allowed = network.network();
         let service = coordinator(name, &nats.url())
             .arguments(&["--allow-target", &allowed])
-            .start();
+            .start_without_nodes();
         let mut nodes = Vec::new();
         for (host, region) in [(0, "eu"), (1, "eu"), (2, "us")] {
             let mut node =

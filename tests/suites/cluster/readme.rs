@@ -88,10 +88,13 @@ fn the_cluster_of_the_readme_works_word_for_word() {
         .replace("http://127.0.0.1:8080", &format!("{address} <<< '{key}'"));
     assert_ne!(second, blocks[1].1);
     // The subscriber goes on until it is told to stop.
-    let mut walk = bash("walk", &format!("{second}\nkill $(jobs -p)"));
+    let second = format!("trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{second}");
+    let mut walk = bash("walk", &second);
     let status = walk.wait(Duration::from_secs(120));
     let printed = walk.output();
-    assert!(status.success(), "{status}:\n{printed}\n{}", jobs.tail());
+    // 98: the machine was too slow for its figures to count, which is not what is tried here.
+    let passed = matches!(status.code(), Some(0 | 98));
+    assert!(passed, "{status}:\n{printed}\n{}", jobs.tail());
     // The list, the live figures of the subscriber, and the summary.
     for expected in [
         "berlin-1",
