@@ -21,8 +21,10 @@ use super::part::{CallTotals, Sketches, part};
 use super::summary::AggregateSecond;
 
 mod state;
+mod strange;
 
 pub(crate) use state::AggregateState;
+pub(crate) use strange::Strange;
 
 /// Everything measured in one run so far. Bounded by endpoints, groups and metrics, not by time.
 #[derive(Debug)]
@@ -39,28 +41,6 @@ pub(crate) struct Aggregate {
     failures: Failures,
     new_failures: Failures,
     strange: Strange,
-}
-
-/// What was refused, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Strange {
-    /// Frames of another run or epoch, or of a node without a share.
-    pub(crate) foreign: u64,
-    /// Frames that had come before.
-    pub(crate) repeated: u64,
-    /// Frames whose columns do not fit their rows.
-    pub(crate) malformed: u64,
-    /// Frames that never came, by their numbers.
-    pub(crate) missing: u64,
-    /// Frames of a second that was already told.
-    pub(crate) late: u64,
-}
-
-impl Strange {
-    /// Frames whose figures are in no result.
-    pub(crate) fn lost(self) -> u64 {
-        self.missing + self.malformed
-    }
 }
 
 #[derive(Debug)]

@@ -248,7 +248,7 @@ const TEARDOWN_WITHIN: Duration = Duration::from_secs(2 * 40 + 16);
 const LIVE_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
-#[path = "run/node_tests.rs"]
+#[path = "run/tests/nodes.rs"]
 mod node_tests;
 #[cfg(test)]
 #[path = "run/tests.rs"]
