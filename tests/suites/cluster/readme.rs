@@ -102,7 +102,7 @@ fn the_cluster_of_the_readme_works_word_for_word() {
         "ONLINE",
         "carillon.v1.runs.",
         "\"mos\"",
-        "100 of 100",
+        "calls 100/100",
     ] {
         assert!(
             printed.contains(expected),
