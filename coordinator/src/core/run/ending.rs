@@ -379,6 +379,13 @@ impl Run {
         self.over.is_some_and(|over| over.is_released)
     }
 
+    /// Its end is on disk and it is released: nothing is to be expected of it any more.
+    #[cfg(any(feature = "simulation", test))]
+    pub(crate) fn is_done(&self) -> bool {
+        self.over
+            .is_some_and(|over| over.is_stored && over.is_released)
+    }
+
     /// Who of the nodes may still hold calls of a run that has ended.
     pub(super) fn look_after_release(&mut self, now: Now, world: &World<'_>) {
         let Some(over) = self.over.filter(|over| !over.is_released) else {
