@@ -240,11 +240,14 @@ impl Run {
         self.all_ended(now);
     }
 
-    /// Endpoints without a report, beside those whose node was lost.
+    /// Endpoints without a report, beside those whose node was lost or never heard of the start.
     fn unreported(&self) -> usize {
-        let lost = self.members.iter().filter(|member| member.lost);
-        let lost: usize = lost.map(|member| self.unreported_of(&member.shares)).sum();
-        self.aggregate.unreported().saturating_sub(lost)
+        let excused = self.members.iter();
+        let excused = excused.filter(|member| member.lost || member.never_began());
+        let excused: usize = excused
+            .map(|member| self.unreported_of(&member.shares))
+            .sum();
+        self.aggregate.unreported().saturating_sub(excused)
     }
 
     fn unreported_of(&self, shares: &[shared::wire::Share]) -> usize {

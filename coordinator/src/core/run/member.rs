@@ -134,6 +134,11 @@ impl Member {
         self.ended.is_some() || self.lost
     }
 
+    /// The order to stop overtook the one to begin: its end is all that it ever told.
+    pub(super) fn never_began(&self) -> bool {
+        self.ended == Some(EndCause::Ordered) && self.next_item <= 1
+    }
+
     pub(super) fn carries(&self, group: u16, place: u32) -> bool {
         self.shares.iter().any(|share| {
             share.group.0 == group && (share.first..share.first + share.count).contains(&place)
