@@ -5,16 +5,18 @@
 //! owns, delays, tears and hands to the next start. Nothing in here looks at a clock.
 
 mod disk;
+mod kinds;
 mod perform;
 mod restart;
 
-pub use disk::{Batch, Disk, RunView};
+pub use disk::{Batch, Disk, RunView, WriteView};
+pub use kinds::{Input, Output, Start, Untaken};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use shared::definition::Test;
-use shared::id::{NodeId, OrganizationId, ProjectId, RunId};
+use shared::definition::Account;
+use shared::id::{AccountId, NodeId, RunId};
 use shared::phase::RunStatus;
 use shared::wire::{
     ClusterId, Downward, Head, LEASE_TTL, LeaseVerdict, LifeId, Message, Order, Renew, Upward,
@@ -22,62 +24,11 @@ use shared::wire::{
 
 use self::perform::{Acknowledged, Live, Movement};
 use crate::core::Now;
+use crate::core::accounts::AccountsInUse;
 use crate::core::cluster::{Cluster, Renewal};
 use crate::core::ledger::{Ledger, Transfer};
-use crate::core::plan::Plan;
 use crate::core::queue::StartQueue;
 use crate::core::run::{Input as RunInput, StopCause};
-
-/// What comes in.
-#[derive(Debug)]
-pub enum Input {
-    /// A message on the report subject of this node.
-    Message(NodeId, Box<Message<Upward>>),
-    /// Time has passed: to be given at least five times a second of virtual time.
-    Wake,
-    /// An operator grants credits.
-    Grant {
-        /// To whom.
-        organization: OrganizationId,
-        /// Unique.
-        id: u64,
-        /// Endpoint-milliseconds.
-        amount: u64,
-    },
-    /// Somebody starts a run.
-    Start(Box<Start>),
-    /// Somebody asks for a stop.
-    Stop(RunId),
-    /// An operator drains a node, or not any more.
-    Drain(NodeId, bool),
-    /// The batch of this number, and all before it, are on the disk.
-    Persisted(u64),
-}
-
-/// A run to be started.
-#[derive(Clone, Debug)]
-pub struct Start {
-    /// Unique.
-    pub run: RunId,
-    /// Whose.
-    pub organization: OrganizationId,
-    /// Where it belongs.
-    pub project: ProjectId,
-    /// What, with its accounts.
-    pub test: Test,
-    /// What is allowed.
-    pub plan: Plan,
-}
-
-/// What must be done.
-#[derive(Debug)]
-pub enum Output {
-    /// Publish on the command subject of this node.
-    Send(NodeId, Box<Message<Downward>>),
-    /// Apply to the disk, after all before it, and say so by [`Input::Persisted`]. A crash may leave
-    /// any prefix of its writes.
-    Persist(u64, Batch),
-}
 
 /// One life of a coordinator.
 #[derive(Debug)]
@@ -87,6 +38,9 @@ pub struct CoordinatorCore {
     cluster: Cluster,
     runs: BTreeMap<RunId, Live>,
     ledger: Ledger,
+    accounts: AccountsInUse,
+    /// What the groups of a started test pick from; empty: they bring their own accounts.
+    pool: Vec<(AccountId, Account)>,
     queue: StartQueue,
     /// Ended by an earlier coordinator while nodes might still hold them.
     unsettled: Vec<RunId>,
@@ -98,6 +52,7 @@ pub struct CoordinatorCore {
     number: u64,
     under_way: VecDeque<(u64, Vec<Acknowledged>)>,
     sent: u64,
+    untaken: Untaken,
     outputs: VecDeque<Output>,
 }
 
@@ -160,6 +115,39 @@ impl CoordinatorCore {
     /// Runs that hold a slot.
     pub fn holders(&self) -> impl Iterator<Item = RunId> {
         self.ledger.holders()
+    }
+
+    /// Tests that are started from now on pick their accounts from these.
+    pub fn use_pool(&mut self, pool: Vec<(AccountId, Account)>) {
+        self.pool = pool;
+    }
+
+    /// Runs of this life that are not over and let go of, with their statuses as they are decided.
+    pub fn statuses(&self) -> impl Iterator<Item = (RunId, RunStatus)> {
+        let live = self.runs.iter();
+        live.map(|(run, live)| (*run, live.core.status()))
+    }
+
+    /// True where nothing is on its way to the disk.
+    #[must_use]
+    pub fn is_persisted(&self) -> bool {
+        self.batch.is_empty() && self.under_way.is_empty()
+    }
+
+    /// Where the books in memory contradict the runs that hold slots; empty where they agree.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        self.ledger.faults()
+    }
+
+    /// What of the nodes' messages was not taken.
+    #[must_use]
+    pub fn untaken(&self) -> Untaken {
+        let mut all = self.untaken;
+        for live in self.runs.values() {
+            all.add(live.core.untaken());
+        }
+        all
     }
 
     /// Nodes as the API shows them.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use shared::api::LedgerEntry;
 use shared::definition::Test;
-use shared::id::{NodeId, OrganizationId, RunId};
+use shared::id::{AccountId, NodeId, OrganizationId, RegistrarId, RunId};
 use shared::phase::RunStatus;
 use shared::wire::{EndpointReport, Frame};
 
@@ -26,6 +26,7 @@ pub struct Disk {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stored {
     pub(super) test: Option<Test>,
+    pub(super) accounts: Vec<(RegistrarId, AccountId)>,
     pub(super) checkpoint: Option<Bytes>,
     /// By node and the frame's number, as the real storage keys them; with its second.
     frames: BTreeMap<(NodeId, u64), u32>,
@@ -41,7 +42,7 @@ pub struct Batch(pub(super) Vec<Write>);
 pub(super) enum Write {
     /// All of it or nothing.
     Commit(Vec<LedgerEntry>, Vec<RunRecord>),
-    Create(RunId, Box<Test>),
+    Create(RunId, Box<Test>, Vec<(RegistrarId, AccountId)>),
     Record(RunId, Record),
     Checkpoint(RunId, Bytes),
 }
@@ -51,6 +52,10 @@ pub(super) enum Write {
 pub struct RunView {
     /// The status now.
     pub status: RunStatus,
+    /// Every status that it had, oldest first.
+    pub statuses: Vec<RunStatus>,
+    /// It was accepted: it held a slot.
+    pub accepted: bool,
     /// Of the newest move.
     pub reason: String,
     /// For people.
@@ -65,7 +70,47 @@ pub struct RunView {
     pub ended_unix_ms: Option<u64>,
 }
 
+/// A write as tests see it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WriteView {
+    /// Entries of the ledger and records of runs.
+    Commit(Vec<LedgerEntry>, Vec<(RunId, RunView)>),
+    /// A node's second of a run, by the frame's number.
+    Frame(RunId, NodeId, u64),
+    /// The end of a run's endpoint, from this node.
+    Report(RunId, NodeId, u32),
+    /// How far a run is.
+    Checkpoint(RunId),
+    /// Something else of a run.
+    Other(RunId),
+}
+
 impl Batch {
+    /// Each write as a batch of its own, in their order.
+    pub fn split(self) -> impl Iterator<Item = Self> {
+        self.0.into_iter().map(|write| Self(vec![write]))
+    }
+
+    /// What it would write.
+    #[must_use]
+    pub fn views(&self) -> Vec<WriteView> {
+        let shown = |write: &Write| match write {
+            Write::Commit(entries, records) => {
+                let records = records.iter().map(|record| (record.id, view(record)));
+                WriteView::Commit(entries.clone(), records.collect())
+            }
+            Write::Record(run, Record::Frame(frame)) => {
+                WriteView::Frame(*run, frame.node.clone(), frame.sequence)
+            }
+            Write::Record(run, Record::Report(report)) => {
+                WriteView::Report(*run, report.node.clone(), report.endpoint.0)
+            }
+            Write::Record(run, _) | Write::Create(run, ..) => WriteView::Other(*run),
+            Write::Checkpoint(run, _) => WriteView::Checkpoint(*run),
+        };
+        self.0.iter().map(shown).collect()
+    }
+
     /// How many writes it has.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -101,7 +146,11 @@ impl Disk {
                     self.records.insert(record.id, record);
                 }
             }
-            Write::Create(run, test) => self.run(run).test = Some(*test),
+            Write::Create(run, test, accounts) => {
+                let stored = self.run(run);
+                stored.test = Some(*test);
+                stored.accounts = accounts;
+            }
             Write::Checkpoint(run, octets) => self.run(run).checkpoint = Some(octets),
             Write::Record(run, record) => {
                 let stored = self.run(run);
@@ -202,6 +251,8 @@ fn view(record: &RunRecord) -> RunView {
     let last = record.last();
     RunView {
         status: record.status(),
+        statuses: record.history.iter().map(|step| step.status).collect(),
+        accepted: record.accepted,
         reason: last.map_or_else(String::new, |step| step.reason.clone()),
         sentence: last.map_or_else(String::new, |step| step.sentence.clone()),
         settled: !record.holds(),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use shared::id::{OrganizationId, RunId};
+use shared::id::{OrganizationId, RegistrarId, RunId};
 use shared::phase::RunStatus;
 use shared::result::StatusMove;
 
@@ -12,6 +12,7 @@ use crate::core::Now;
 use crate::core::ledger::Transfer;
 use crate::core::limits::{Limits, Wanted, exceeded};
 use crate::core::record::RunRecord;
+use crate::core::request::GroupPool;
 use crate::core::run::{Frozen, Input, Output, Record, Run, World};
 
 /// A run in the coordinator's hands.
@@ -20,6 +21,7 @@ pub(super) struct Live {
     pub(super) core: Run,
     pub(super) record: RunRecord,
     pub(super) limits: Limits,
+    pub(super) pools: Vec<GroupPool>,
     /// What the core put out and what is not done yet, in its order.
     pub(super) held: VecDeque<Output>,
     /// A commit is under way: all of `held` waits for it.
@@ -67,6 +69,7 @@ impl CoordinatorCore {
             project: start.project,
             ..RunRecord::blank(start.run, &start.test)
         };
+        let pools = self.pools(start.test.groups.len());
         let frozen = Frozen {
             id: start.run,
             epoch: self.epoch,
@@ -77,6 +80,7 @@ impl CoordinatorCore {
             core: Run::new(now, frozen),
             record,
             limits,
+            pools,
             held: VecDeque::new(),
             committing: false,
         };
@@ -84,11 +88,23 @@ impl CoordinatorCore {
         self.drive(now, start.run, Input::Wake);
     }
 
+    /// Every group picks from the same pool, if there is one.
+    fn pools(&self, groups: usize) -> Vec<GroupPool> {
+        let groups = if self.pool.is_empty() { 0 } else { groups };
+        let pool = |group| GroupPool {
+            group,
+            registrar: RegistrarId(1),
+            candidates: self.pool.clone(),
+        };
+        (0..).take(groups).map(pool).collect()
+    }
+
     pub(super) fn drive(&mut self, now: Now, run: RunId, input: Input) {
         let world = World {
             nodes: &self.cluster,
         };
         let Some(live) = self.runs.get_mut(&run) else {
+            self.untaken.foreign += u64::from(matches!(input, Input::Item { .. }));
             return;
         };
         live.core.handle(now, input, &world);
@@ -105,7 +121,9 @@ impl CoordinatorCore {
         }
         let owner = (live.record.organization, live.record.project);
         let wanted = Wanted::of(live.core.test());
-        let limits = exceeded(&live.limits, &self.ledger.in_use(owner.0, owner.1), wanted);
+        let mut limits = exceeded(&live.limits, &self.ledger.in_use(owner.0, owner.1), wanted);
+        let (picked, too_few) = self.accounts.pick(live.core.test(), &live.pools);
+        limits.extend(too_few);
         let pays = live.limits.credits;
         let world = World {
             nodes: &self.cluster,
@@ -113,15 +131,15 @@ impl CoordinatorCore {
         let Some(live) = self.runs.get_mut(&run) else {
             return;
         };
-        let admit = Input::Admit {
-            limits,
-            accounts: Vec::new(),
-        };
+        let accounts = picked.groups.clone();
+        let admit = Input::Admit { limits, accounts };
         live.core.handle(now, admit, &world);
         if live.core.status() == RunStatus::Queued {
             let (organization, project) = owner;
             self.ledger
                 .hold(now.unix_ms, (organization, project, run), wanted, pays);
+            let end = now.unix_ms.saturating_add(wanted.duration.0);
+            self.accounts.take(run, &picked, end);
         }
     }
 
@@ -309,6 +327,9 @@ impl CoordinatorCore {
     fn stored(&mut self, now: Now, record: RunRecord) {
         let run = record.id;
         let status = record.status();
+        if !record.holds() {
+            self.accounts.free(run);
+        }
         self.records.insert(run, record);
         let Some(live) = self.runs.get_mut(&run) else {
             self.unsettled.retain(|left| *left != run);
@@ -317,7 +338,8 @@ impl CoordinatorCore {
         live.committing = false;
         if status == RunStatus::Queued {
             let test = Box::new(live.core.test().clone());
-            self.batch.0.push(Write::Create(run, test));
+            let accounts = self.accounts.of(run);
+            self.batch.0.push(Write::Create(run, test, accounts));
             self.queue.enter(run);
         }
         self.drive(now, run, Input::Committed(status));
@@ -325,8 +347,9 @@ impl CoordinatorCore {
             .runs
             .get(&run)
             .is_some_and(|live| live.core.is_done() && !live.committing && live.held.is_empty())
+            && let Some(live) = self.runs.remove(&run)
         {
-            self.runs.remove(&run);
+            self.untaken.add(live.core.untaken());
         }
     }
 

@@ -9,10 +9,11 @@ use shared::result::{StatusMove, Verdict};
 use shared::units::Millis;
 use shared::wire::ClusterId;
 
-use super::CoordinatorCore;
 use super::disk::{Batch, Disk};
 use super::perform::Live;
+use super::{CoordinatorCore, Untaken};
 use crate::core::Now;
+use crate::core::accounts::AccountsInUse;
 use crate::core::cluster::Cluster;
 use crate::core::ledger::{Ledger, Transfer};
 use crate::core::limits::{Limits, Wanted};
@@ -36,6 +37,8 @@ impl CoordinatorCore {
             cluster: Cluster::new(instant, BTreeSet::new()),
             runs: BTreeMap::new(),
             ledger,
+            accounts: AccountsInUse::default(),
+            pool: Vec::new(),
             queue: StartQueue::new(STARTS_AT_ONCE),
             unsettled: Vec::new(),
             records: disk.records.clone(),
@@ -46,6 +49,7 @@ impl CoordinatorCore {
             number: 0,
             under_way: VecDeque::new(),
             sent: 0,
+            untaken: Untaken::default(),
             outputs: VecDeque::new(),
         };
         let left: Vec<RunRecord> = disk
@@ -72,6 +76,9 @@ impl CoordinatorCore {
                 .adopt(organization, record.project, run, wanted, reserved);
             let began = record.began_unix_ms.unwrap_or(now.unix_ms);
             self.ledger.began(began, organization, run);
+            if let Some(stored) = disk.runs.get(&run) {
+                self.accounts.hold(run, stored.accounts.clone(), began);
+            }
         }
         if record.status().is_terminal() {
             self.unsettled.push(run);
@@ -85,6 +92,7 @@ impl CoordinatorCore {
                     credits: true,
                     ..Limits::local(&Plan::default())
                 },
+                pools: Vec::new(),
                 held: VecDeque::new(),
                 committing: false,
             };

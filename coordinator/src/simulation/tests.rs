@@ -13,7 +13,8 @@ use shared::units::Millis;
 use shared::wire::{ClusterId, Downward, Message, Upward};
 
 use self::node::Node;
-use super::{Batch, CoordinatorCore, Disk, Input, Output, Plan, Start};
+use super::{Batch, CoordinatorCore, Disk, Input, Output, Start};
+use crate::core::plan::Plan;
 use crate::testing::{self, Random};
 
 const STEP: Duration = Duration::from_millis(200);
