@@ -335,6 +335,7 @@ fn the_shipped_configuration_asks_for_tls_and_a_password() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of who may do what")]
 fn each_role_may_do_its_own_work_and_no_more() {
     let Some(server) = NatsServer::shipped() else {
         return;

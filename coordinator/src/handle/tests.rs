@@ -293,7 +293,9 @@ async fn every_limit_is_named_at_once_and_a_refused_run_has_no_directory() {
     let checked = scene.handle.check(request.clone()).await.unwrap();
     assert!(!checked.can_run);
     assert_eq!(checked.estimate.endpoint_ms, 20_000);
-    let refused = scene.handle.start_run(request).await.unwrap();
+    let started = scene.handle.start_run(request).await.unwrap();
+    // A coordinator that has just started waits a moment for the region's nodes.
+    let refused = scene.ended(started.id).await;
     assert_eq!(refused.status(), RunStatus::CannotRunForNow);
     assert_eq!(
         codes(&refused),

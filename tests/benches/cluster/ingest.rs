@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shared::api::{Run, SavedTest};
-use shared::bus::{Bus, NatsBus, NatsConfig};
+use shared::bus::{Bus, NatsBus, NatsConfig, Subscription};
 use shared::phase::RunStatus;
 use tests::{NatsServer, wait_for};
 
@@ -30,15 +30,7 @@ pub(crate) fn run() {
         &json!({ "name": "ingest", "duration": format!("{SECONDS}s"), "buildup": "0s",
             "groups": { "all": { "count": NODES * ENDPOINTS, "receives": true } } }),
     );
-    let bus = NatsBus::connect(NatsConfig {
-        url: nats.url(),
-        ..NatsConfig::default()
-    })
-    .expect("a bus");
-    tests::until("the bus", Duration::from_secs(10), || {
-        bus.is_connected().then_some(())
-    });
-    let bus: Arc<dyn Bus> = bus;
+    let bus = connect(&nats.url());
     let mut watched = bus.subscribe("carillon.v1.runs.*.metrics", 1_000);
     let mut sources: Vec<Source> = (0..NODES)
         .map(|n| Source::new(n, Arc::clone(&bus)))
@@ -64,53 +56,10 @@ pub(crate) fn run() {
         (running == sources.len()).then_some(())
     });
 
-    // Noise as a real run has it: times with all their digits, MOS that hardly moves, counts of 50.
-    let mut state = 1u64;
-    let mut random = move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (state >> 40) as f32 / 16_777_216.0
-    };
-    let mut fill = move |metric: u16| match metric % 3 {
-        0 => 50.0,
-        1 => 4.4 - (random() * 8.0).floor() / 100.0,
-        _ => random() * 20.0,
-    };
     let process = service.process_mut().id();
     let began = Instant::now();
     let before = cpu(process);
-    let mut late = Vec::new();
-    let mut seen = 0;
-    for second in 0..SECONDS {
-        let end = began + Duration::from_secs(u64::from(second) + 1);
-        while Instant::now() < end {
-            for source in &mut sources {
-                source.step();
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        for source in &mut sources {
-            source.second(second, &mut fill);
-        }
-        // The subscriber's side, in a loop that also keeps the nodes alive.
-        let patience = Instant::now() + Duration::from_millis(900);
-        while seen <= second && Instant::now() < patience {
-            while let Some(message) = watched.try_next() {
-                let told: Value = serde_json::from_slice(&message.payload).expect("JSON");
-                if let Some(number) = told["second"].as_u64() {
-                    let number = u32::try_from(number).unwrap();
-                    let end = began + Duration::from_secs(u64::from(number) + 1);
-                    late.push(end.elapsed());
-                    seen = number + 1;
-                }
-            }
-            for source in &mut sources {
-                source.step();
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
+    let mut late = feed(&mut sources, &mut watched, began);
     let spent = cpu(process).saturating_sub(before);
     let span = began.elapsed();
     println!(
@@ -122,18 +71,7 @@ pub(crate) fn run() {
         "aggregate at a NATS subscriber after its second's end: {}",
         told(&mut late)
     );
-    for source in &mut sources {
-        source.end(shared::wire::EndCause::Finished);
-    }
-    tests::until("everything stored", Duration::from_secs(60), || {
-        for source in &mut sources {
-            source.step();
-        }
-        sources
-            .iter()
-            .all(|source| source.waiting() == 0)
-            .then_some(())
-    });
+    end_all(&mut sources);
     let ended: Run = wait_for(
         &api,
         &format!("runs/{}", run.id),
@@ -148,4 +86,81 @@ pub(crate) fn run() {
         stored as f64 / 1e6
     );
     service.stop(Duration::from_secs(30));
+}
+
+fn connect(url: &str) -> Arc<dyn Bus> {
+    let bus = NatsBus::connect(NatsConfig {
+        url: url.to_owned(),
+        ..NatsConfig::default()
+    })
+    .expect("a bus");
+    tests::until("the bus", Duration::from_secs(10), || {
+        bus.is_connected().then_some(())
+    });
+    bus
+}
+
+/// Ends all endpoints, and waits until everything is stored.
+fn end_all(sources: &mut [Source]) {
+    for source in &mut *sources {
+        source.end(shared::wire::EndCause::Finished);
+    }
+    tests::until("everything stored", Duration::from_secs(60), || {
+        for source in &mut *sources {
+            source.step();
+        }
+        sources
+            .iter()
+            .all(|source| source.waiting() == 0)
+            .then_some(())
+    });
+}
+
+/// Every second of all nodes, each at its end; how late a subscriber had each.
+fn feed(sources: &mut [Source], watched: &mut Subscription, began: Instant) -> Vec<Duration> {
+    // Noise as a real run has it: times with all their digits, MOS that hardly moves, counts of 50.
+    let mut state = 1u64;
+    let mut random = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 40) as f32 / 16_777_216.0
+    };
+    let mut fill = move |metric: u16| match metric % 3 {
+        0 => 50.0,
+        1 => 4.4 - (random() * 8.0).floor() / 100.0,
+        _ => random() * 20.0,
+    };
+    let mut late = Vec::new();
+    let mut seen = 0;
+    for second in 0..SECONDS {
+        let end = began + Duration::from_secs(u64::from(second) + 1);
+        while Instant::now() < end {
+            for source in &mut *sources {
+                source.step();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for source in &mut *sources {
+            source.second(second, &mut fill);
+        }
+        // The subscriber's side, in a loop that also keeps the nodes alive.
+        let patience = Instant::now() + Duration::from_millis(900);
+        while seen <= second && Instant::now() < patience {
+            while let Some(message) = watched.try_next() {
+                let told: Value = serde_json::from_slice(&message.payload).expect("JSON");
+                if let Some(number) = told["second"].as_u64() {
+                    let number = u32::try_from(number).unwrap();
+                    let end = began + Duration::from_secs(u64::from(number) + 1);
+                    late.push(end.elapsed());
+                    seen = number + 1;
+                }
+            }
+            for source in &mut *sources {
+                source.step();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    late
 }

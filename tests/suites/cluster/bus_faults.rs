@@ -90,12 +90,20 @@ fn a_cluster_whose_nats_is_gone_for_good_is_silent_and_still_answers() {
     assert_eq!(refused.status, RunStatus::CannotRunForNow, "{refused:#?}");
     let rest = Duration::from_secs(20).saturating_sub(gone.elapsed());
     std::thread::sleep(rest);
-    let nodes = ["127.0.0.11:", "127.0.0.12:"];
+    let nodes: Vec<String> = cluster
+        .addresses
+        .iter()
+        .map(|address| format!("{address}:"))
+        .collect();
     let late: Vec<_> = capture
         .finish()
         .into_iter()
         .filter(|seen| seen.at > gone_unix + 15.0)
-        .filter(|seen| nodes.iter().any(|node| seen.from.starts_with(node)))
+        .filter(|seen| {
+            nodes
+                .iter()
+                .any(|node| seen.from.starts_with(node.as_str()))
+        })
         .collect();
     assert!(
         late.is_empty(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
-use shared::api::Node;
-use shared::bus::{Bus, BusMessage, NatsBus, NatsConfig};
+use shared::api::{Node, Run};
+use shared::bus::{Bus, BusMessage, NatsBus, NatsConfig, Subscription};
 use shared::id::NodeId;
 use shared::phase::RunStatus;
 use shared::wire::{
@@ -57,56 +57,8 @@ fn commands_that_come_twice_late_disordered_forged_or_broken_change_nothing() {
     for message in commands.iter().rev().chain(&commands).chain(&commands) {
         let _ = bus.publish(&message.subject, message.payload.clone());
     }
-    // Forged: a stop by an older coordinator, one for another life, one that has expired.
-    let template = commands.iter().rev().find_map(|message| {
-        let decoded: Message<Downward> = decode(&message.payload).ok()?;
-        matches!(decoded.body, Downward::Lease(_))
-            .then_some((message.subject.clone(), decoded.head))
-    });
-    let (subject, head) = template.expect("a lease");
-    let stop = Downward::Order(Order {
-        run: run.id,
-        run_epoch: head.epoch,
-        sequence: u64::MAX,
-        state: DesiredState::Stopped,
-        stored_to: u64::MAX,
-    });
-    let mut forged = [head; 3];
-    forged[0].epoch -= 1;
-    forged[1].life = LifeId(head.life.0 ^ 1);
-    forged[2].expires_boot_us = 1;
-    for head in forged {
-        let payload = encode(&Message { head, body: &stop }).expect("a message");
-        let _ = bus.publish(&subject, payload);
-    }
-    let mut measured = Vec::new();
-    // Foreign: what node a measured, under the name of a node that does not exist and of node b.
-    let frames = until("frames of node a", PATIENCE, || {
-        measured.extend(drain(&mut reports));
-        let frames: Vec<BusMessage> = measured
-            .iter()
-            .filter(|message| is_frame_of_a(message))
-            .cloned()
-            .collect();
-        (!frames.is_empty()).then_some(frames)
-    });
-    for message in frames {
-        let Ok(Message {
-            head,
-            body: Upward::Item(item),
-        }) = decode::<Message<Upward>>(&message.payload)
-        else {
-            continue;
-        };
-        for foreign in ["b", "nobody"] {
-            let payload = encode(&Message {
-                head,
-                body: Upward::Item(item.clone()),
-            })
-            .expect("a message");
-            let _ = bus.publish(&report_subject(&NodeId(foreign.into())), payload);
-        }
-    }
+    forged(bus.as_ref(), &run, &commands);
+    foreign(bus.as_ref(), &mut reports);
     garbage(bus.as_ref(), &commands);
 
     until("the refusals being counted", PATIENCE, || {
@@ -150,6 +102,64 @@ fn commands_that_come_twice_late_disordered_forged_or_broken_change_nothing() {
     assert!(!cluster.tell().contains("panicked"), "{}", cluster.tell());
 }
 
+/// Stops that must not be obeyed, made from a lease that was heard.
+fn forged(bus: &NatsBus, run: &Run, commands: &[BusMessage]) {
+    // Forged: a stop by an older coordinator, one for another life, one that has expired.
+    let template = commands.iter().rev().find_map(|message| {
+        let decoded: Message<Downward> = decode(&message.payload).ok()?;
+        matches!(decoded.body, Downward::Lease(_))
+            .then_some((message.subject.clone(), decoded.head))
+    });
+    let (subject, head) = template.expect("a lease");
+    let stop = Downward::Order(Order {
+        run: run.id,
+        run_epoch: head.epoch,
+        sequence: u64::MAX,
+        state: DesiredState::Stopped,
+        stored_to: u64::MAX,
+    });
+    let mut heads = [head; 3];
+    heads[0].epoch -= 1;
+    heads[1].life = LifeId(head.life.0 ^ 1);
+    heads[2].expires_boot_us = 1;
+    for head in heads {
+        let payload = encode(&Message { head, body: &stop }).expect("a message");
+        let _ = bus.publish(&subject, payload);
+    }
+}
+
+/// What a node measured, under other names.
+fn foreign(bus: &NatsBus, reports: &mut Subscription) {
+    let mut measured = Vec::new();
+    // Foreign: what node a measured, under the name of a node that does not exist and of node b.
+    let frames = until("frames of node a", PATIENCE, || {
+        measured.extend(drain(reports));
+        let frames: Vec<BusMessage> = measured
+            .iter()
+            .filter(|message| is_frame_of_a(message))
+            .cloned()
+            .collect();
+        (!frames.is_empty()).then_some(frames)
+    });
+    for message in frames {
+        let Ok(Message {
+            head,
+            body: Upward::Item(item),
+        }) = decode::<Message<Upward>>(&message.payload)
+        else {
+            continue;
+        };
+        for other in ["b", "nobody"] {
+            let payload = encode(&Message {
+                head,
+                body: Upward::Item(item.clone()),
+            })
+            .expect("a message");
+            let _ = bus.publish(&report_subject(&NodeId(other.into())), payload);
+        }
+    }
+}
+
 /// Random octets, real commands cut and with flipped bits, and empty ones, on every subject.
 fn garbage(bus: &NatsBus, commands: &[BusMessage]) {
     let mut random = Moments::new();
@@ -180,7 +190,7 @@ fn garbage(bus: &NatsBus, commands: &[BusMessage]) {
     }
 }
 
-fn drain(subscription: &mut shared::bus::Subscription) -> Vec<BusMessage> {
+fn drain(subscription: &mut Subscription) -> Vec<BusMessage> {
     std::iter::from_fn(|| subscription.try_next()).collect()
 }
 

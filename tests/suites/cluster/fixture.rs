@@ -1,5 +1,6 @@
 //! A cluster of processes on this machine, and a SIP target for it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use lab::{Lab, LabConfig, LabHandle};
@@ -17,6 +18,8 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Worker>,
     pub(crate) service: Service,
     pub(crate) nats: NatsServer,
+    /// Of each node.
+    pub(crate) addresses: Vec<String>,
 }
 
 impl Cluster {
@@ -26,10 +29,11 @@ impl Cluster {
         let nats = NatsServer::start()?;
         let service = coordinator(name, &nats.url()).start_without_nodes();
         let mut workers = Vec::new();
-        for (place, (name, region)) in nodes.iter().enumerate() {
+        let addresses = addresses(nodes.len());
+        for ((name, region), address) in nodes.iter().zip(&addresses) {
             let mut worker = Worker::new(name, region, &nats.url());
             // An address of its own tells its packets apart; ports of its own share nothing.
-            worker.set("CARILLON_NODE_ADDRESS", &address(place));
+            worker.set("CARILLON_NODE_ADDRESS", address);
             worker.start();
             workers.push(worker);
         }
@@ -37,6 +41,7 @@ impl Cluster {
             nodes: workers,
             service,
             nats,
+            addresses,
         };
         cluster.wait_for(nodes.len(), NodeState::Online);
         Some(cluster)
@@ -84,9 +89,15 @@ impl Cluster {
     }
 }
 
-/// The address of the node at a place: all of 127/8 is this machine.
-pub(crate) fn address(place: usize) -> String {
-    format!("127.0.0.{}", 11 + place)
+/// Addresses that no other cluster of this test run has: all of 127/8 is this machine, and captures
+/// tell nodes apart by them.
+fn addresses(nodes: usize) -> Vec<String> {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let cluster = NEXT.fetch_add(1, Ordering::Relaxed) % 250;
+    let run = 20 + std::process::id() % 200;
+    (0..nodes)
+        .map(|place| format!("127.{run}.{cluster}.{}", 11 + place))
+        .collect()
 }
 
 /// A coordinator without a node of its own.

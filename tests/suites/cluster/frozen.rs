@@ -8,7 +8,7 @@ use shared::phase::RunStatus;
 use tests::Capture;
 
 use crate::bus_faults::unix;
-use crate::fixture::{Cluster, PATIENCE, address, pairs, stage, target, wait_for_calls};
+use crate::fixture::{Cluster, PATIENCE, pairs, stage, target, wait_for_calls};
 
 #[test]
 fn a_node_frozen_for_a_minute_sends_only_goodbyes() {
@@ -45,7 +45,7 @@ fn a_node_frozen_for_a_minute_sends_only_goodbyes() {
             .all(|node| node.endpoints == 0)
             .then_some(())
     });
-    let from = format!("{}:", address(0));
+    let from = format!("{}:", cluster.addresses[0]);
     let after: Vec<_> = capture
         .finish()
         .into_iter()

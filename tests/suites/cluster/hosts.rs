@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use shared::api::{Node, NodeState, Page};
+use shared::api::{Node, NodeState, Page, SavedTest};
 use shared::phase::{Outcome, RunStatus};
 use shared::result::RunResult;
 use tests::{Capture, Kamailio, NatsServer, Network, Service, Stage, Worker, until};
@@ -172,6 +172,20 @@ enum Cut {
     In,
 }
 
+/// 60 calls that last.
+fn sixty(stage: &Stage, hosts: &Hosts, cut: Cut) -> SavedTest {
+    stage.test(json!({
+        "name": format!("cut {cut:?}"),
+        "duration": "10m",
+        "buildup": "1s",
+        "allow_targets": [hosts.network.network()],
+        "groups": {
+            "callers": { "count": 60, "registrar": "pbx", "calls": { "group": "callees" } },
+            "callees": { "count": 60, "registrar": "pbx", "receives": true },
+        },
+    }))
+}
+
 #[test]
 fn a_cut_cable_ends_the_run_on_both_sides_and_a_mended_one_revives_nothing() {
     let Some(hosts) = Hosts::start("cut") else {
@@ -180,16 +194,7 @@ fn a_cut_cable_ends_the_run_on_both_sides_and_a_mended_one_revives_nothing() {
     let stage = hosts.stage(120);
     let port = hosts.nats.port().to_string();
     for cut in [Cut::Both, Cut::Out, Cut::In] {
-        let test = stage.test(json!({
-            "name": format!("cut {cut:?}"),
-            "duration": "10m",
-            "buildup": "1s",
-            "allow_targets": [hosts.network.network()],
-            "groups": {
-                "callers": { "count": 60, "registrar": "pbx", "calls": { "group": "callees" } },
-                "callees": { "count": 60, "registrar": "pbx", "receives": true },
-            },
-        }));
+        let test = sixty(&stage, &hosts, cut);
         let run = stage.start(&test);
         let path = format!("runs/{}", run.id);
         stage.wait(run.id, PATIENCE, |run| {
