@@ -342,7 +342,7 @@ impl World {
             organization: ORGANIZATION,
             project: ProjectId(1),
             test,
-            plan: master.plan.clone(),
+            plan: master.plan,
         };
         master.handle(stage, Input::Start(Box::new(start)));
     }

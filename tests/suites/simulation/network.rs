@@ -40,6 +40,9 @@ pub(crate) struct Weather {
     pub(crate) twice: u64,
     /// Messages that take up to a minute, of a thousand.
     pub(crate) slow: u64,
+    /// Renewals that take some seconds, of a thousand: long enough for a run to begin and to end
+    /// before a word comes that was said when nobody knew of it.
+    pub(crate) lazy: u64,
     /// The others take at most this, in microseconds.
     pub(crate) latency_us: u64,
 }
@@ -54,6 +57,7 @@ impl Weather {
                 loss: 0,
                 twice: random.below(20),
                 slow: 0,
+                lazy: 0,
                 latency_us: latency_us.min(5_000),
             };
         }
@@ -62,6 +66,11 @@ impl Weather {
             twice: random.below(101),
             slow: if random.chance(400) {
                 random.below(60)
+            } else {
+                0
+            },
+            lazy: if random.chance(250) {
+                random.below(500)
             } else {
                 0
             },
@@ -75,6 +84,7 @@ impl Weather {
             loss: 0,
             twice: 0,
             slow: 0,
+            lazy: 0,
             latency_us: 2_000,
         }
     }
@@ -109,6 +119,8 @@ pub(crate) struct Network {
 const OVERHEARD_MAX: usize = 48;
 /// The longest delay.
 const SLOW_US: u64 = 60_000_000;
+/// The longest delay of a lazy renewal.
+const LAZY_US: u64 = 9_000_000;
 
 impl Network {
     pub(crate) fn new(weather: Weather, machines: usize) -> Self {
@@ -123,17 +135,24 @@ impl Network {
     }
 
     /// When one message comes, after its sending, and perhaps once more; none where it is lost.
-    pub(crate) fn fate(&self, random: &mut Random) -> (Option<u64>, Option<u64>) {
-        let first = (!random.chance(self.weather.loss)).then(|| self.delay(random));
+    pub(crate) fn fate(&self, random: &mut Random, parcel: &Parcel) -> (Option<u64>, Option<u64>) {
+        let is_renewal = match parcel {
+            Parcel::Up { message, .. } => matches!(message.body, Upward::Renew(_)),
+            Parcel::Down { .. } | Parcel::Hello | Parcel::Noise(_) => false,
+        };
+        let first = (!random.chance(self.weather.loss)).then(|| self.delay(random, is_renewal));
         let again = random
             .chance(self.weather.twice)
-            .then(|| self.delay(random));
+            .then(|| self.delay(random, is_renewal));
         (first, again)
     }
 
-    fn delay(&self, random: &mut Random) -> u64 {
+    fn delay(&self, random: &mut Random, is_renewal: bool) -> u64 {
         if random.chance(self.weather.slow) {
             return random.between(1_000_000, SLOW_US);
+        }
+        if is_renewal && random.chance(self.weather.lazy) {
+            return random.between(500_000, LAZY_US);
         }
         random.between(50, self.weather.latency_us)
     }

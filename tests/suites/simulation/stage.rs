@@ -242,7 +242,7 @@ impl Stage {
         if !self.network.is_up {
             return false;
         }
-        let (first, again) = self.network.fate(&mut self.random);
+        let (first, again) = self.network.fate(&mut self.random, parcel);
         self.tally.sent += 1;
         if cut.up || first.is_none() {
             self.tally.lost += 1;

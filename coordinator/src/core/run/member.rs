@@ -134,9 +134,10 @@ impl Member {
         self.ended.is_some() || self.lost
     }
 
-    /// The order to stop overtook the one to begin: its end is all that it ever told.
+    /// A stop or a drain overtook the order to begin: its end is all that it ever told.
     pub(super) fn never_began(&self) -> bool {
-        self.ended == Some(EndCause::Ordered) && self.next_item <= 1
+        let ended_by = matches!(self.ended, Some(EndCause::Ordered | EndCause::Drained));
+        ended_by && self.next_item <= 1
     }
 
     pub(super) fn carries(&self, group: u16, place: u32) -> bool {
