@@ -208,6 +208,8 @@ fn how_far_a_run_is_is_on_disk_with_all_that_came_before_it() {
     assert_eq!(reader.series(0..1).unwrap()[&0].len(), 14);
     status(&second, RunStatus::Completed);
     wait(&second);
+    // It goes after the answers of its group; what is answered next comes later.
+    wait(&second);
     assert_eq!(
         again.checkpoint(RUN).unwrap(),
         None,

@@ -1,12 +1,12 @@
 //! How many endpoints this machine's media engine carries, measured by a short run of its own path.
 //!
-//! A worker without a thread of its own carries [`CALLS`] G.711 calls between its own sockets on
+//! A worker without a thread of its own carries `CALLS` G.711 calls between its own sockets on
 //! loopback, tick after tick without waiting: wheel, kernel, demultiplexing, jitter and loss figures,
 //! RTCP, all as in a run. What counts is the processor time that one packet out and one in take, not
 //! how fast the clock went, so a busy machine does not look smaller than it is.
 //!
 //! What it does not see: signalling, the caches that ten thousand streams fill and a hundred do not,
-//! and the rest of the machine. So only [`SHARE`] of a core is counted as the engine's.
+//! and the rest of the machine. So only `SHARE` of a core is counted as the engine's.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
@@ -46,7 +46,7 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Endpoints with G.711 both ways that one core carries.
 ///
-/// Shape: blocks for [`SPAN`] at the most, on one core, and takes some 64 ports of `ports` on
+/// Shape: blocks for `SPAN` at the most, on one core, and takes some 64 ports of `ports` on
 /// loopback meanwhile. None where `stop` was set, no port could be had or the machine was too busy.
 #[must_use]
 pub fn endpoints_per_core(ports: &RangeInclusive<u16>, stop: &AtomicBool) -> Option<u32> {
