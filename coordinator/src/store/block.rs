@@ -1,7 +1,6 @@
 //! Endpoint-seconds by column: the rows of one frame that lie in one chunk of endpoints.
 //!
-//! Lossless. Each column's floats are stored as four planes of octets (all first octets, then all
-//! second ones, …), which makes neighbours alike and lets zstd shrink them about tenfold.
+//! Lossless; how a column is kept: see `column`.
 
 use serde::{Deserialize, Serialize};
 use shared::id::EndpointIndex;
@@ -9,14 +8,16 @@ use shared::metric::MetricId;
 use shared::phase::Phase;
 use shared::wire::{Column, Frame};
 
+use super::column::Packed;
+
 /// Rows of one second, endpoints ascending.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Block {
     /// Distance of each endpoint from the one before it.
     steps: Vec<u32>,
     phases: Vec<Phase>,
-    metrics: Vec<MetricId>,
-    /// Four planes a metric, `steps.len()` octets each.
+    columns: Vec<Packed>,
+    /// Of one column after the other, `steps.len()` octets each.
     planes: Vec<u8>,
 }
 
@@ -55,29 +56,17 @@ impl Block {
             before = endpoint;
             phases.push(frame.phases.get(*row).copied().unwrap_or(Phase::Closed));
         }
-        let mut metrics = Vec::new();
         let mut planes = Vec::new();
-        for column in &frame.columns {
-            let values: Vec<[u8; 4]> = rows
-                .iter()
-                .map(|row| column.values.get(*row).copied().unwrap_or(f32::NAN))
-                .map(f32::to_be_bytes)
-                .collect();
-            if values
-                .iter()
-                .all(|octets| f32::from_be_bytes(*octets).is_nan())
-            {
-                continue;
-            }
-            metrics.push(column.metric);
-            for plane in 0..4 {
-                planes.extend(values.iter().filter_map(|octets| octets.get(plane)));
-            }
-        }
+        let columns = frame.columns.iter().filter_map(|column| {
+            let value = |row: &usize| column.values.get(*row).copied().unwrap_or(f32::NAN);
+            let values: Vec<f32> = rows.iter().map(value).collect();
+            Packed::pack(column.metric, &values, &mut planes)
+        });
+        let columns = columns.collect();
         Self {
             steps,
             phases,
-            metrics,
+            columns,
             planes,
         }
     }
@@ -85,7 +74,7 @@ impl Block {
     /// The endpoints, their phases and their columns; none where the planes do not fit.
     pub(super) fn read(&self) -> Option<(Vec<EndpointIndex>, &[Phase], Vec<Column>)> {
         let rows = self.steps.len();
-        if self.phases.len() != rows || self.planes.len() != self.metrics.len() * rows * 4 {
+        if self.phases.len() != rows || !self.fits() {
             return None;
         }
         let mut number = 0u32;
@@ -97,22 +86,19 @@ impl Block {
                 EndpointIndex(number)
             })
             .collect();
-        let columns = self
-            .metrics
-            .iter()
-            .enumerate()
-            .map(|(index, metric)| Column {
-                metric: *metric,
-                values: (0..rows).map(|row| self.value(index, row)).collect(),
-            })
-            .collect();
+        let columns = self.planes().map(|(packed, planes)| Column {
+            metric: packed.metric,
+            values: (0..rows)
+                .map(|row| packed.value(planes, rows, row))
+                .collect(),
+        });
+        let columns = columns.collect();
         Some((endpoints, &self.phases, columns))
     }
 
     /// One endpoint's phase and values; none where it has no row here, or the planes do not fit.
     pub(super) fn row(&self, endpoint: EndpointIndex) -> Option<(Phase, Vec<(MetricId, f32)>)> {
-        let rows = self.steps.len();
-        if self.planes.len() != self.metrics.len() * rows * 4 {
+        if !self.fits() {
             return None;
         }
         let mut number = 0u32;
@@ -120,13 +106,11 @@ impl Block {
             number = number.saturating_add(*step);
             number == endpoint.0
         })?;
-        let values = self
-            .metrics
-            .iter()
-            .enumerate()
-            .map(|(column, metric)| (*metric, self.value(column, row)))
-            .filter(|(_, value)| value.is_finite())
-            .collect();
+        let values = self.planes().map(|(packed, planes)| {
+            let value = packed.value(planes, self.steps.len(), row);
+            (packed.metric, value)
+        });
+        let values = values.filter(|(_, value)| value.is_finite()).collect();
         Some((*self.phases.get(row)?, values))
     }
 
@@ -139,17 +123,21 @@ impl Block {
         numbers.zip(self.phases.iter().copied())
     }
 
-    fn value(&self, column: usize, row: usize) -> f32 {
-        let rows = self.steps.len();
-        let mut octets = [0; 4];
-        for (plane, octet) in octets.iter_mut().enumerate() {
-            *octet = self
-                .planes
-                .get((column * 4 + plane) * rows + row)
-                .copied()
-                .unwrap_or(0);
-        }
-        f32::from_be_bytes(octets)
+    /// The planes are as long as the columns say.
+    fn fits(&self) -> bool {
+        let widths = self.columns.iter().map(Packed::width);
+        widths.sum::<usize>() * self.steps.len() == self.planes.len()
+    }
+
+    /// Each column with its planes.
+    fn planes(&self) -> impl Iterator<Item = (&Packed, &[u8])> {
+        let mut from = 0;
+        self.columns.iter().map(move |packed| {
+            let to = from + packed.width() * self.steps.len();
+            let planes = self.planes.get(from..to).unwrap_or_default();
+            from = to;
+            (packed, planes)
+        })
     }
 }
 
@@ -226,6 +214,6 @@ mod tests {
             values: vec![f32::NAN],
         }];
         let (_, block) = blocks(&frame).remove(0);
-        assert!(block.metrics.is_empty() && block.planes.is_empty());
+        assert!(block.columns.is_empty() && block.planes.is_empty());
     }
 }

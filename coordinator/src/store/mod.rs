@@ -7,6 +7,7 @@
 
 mod block;
 mod checkpoint;
+mod column;
 mod commit;
 mod control;
 mod delete;

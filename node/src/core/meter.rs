@@ -222,9 +222,10 @@ impl Meter {
                     let values = column.as_ref()?.get(from..to)?;
                     let metric = MetricId(u16::try_from(metric).ok()?);
                     let any = values.iter().any(|value| !value.is_nan());
+                    let unit = metric.metric().unit;
                     any.then(|| Column {
                         metric,
-                        values: values.to_vec(),
+                        values: values.iter().map(|value| unit.round(*value)).collect(),
                     })
                 })
                 .collect();

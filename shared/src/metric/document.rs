@@ -92,8 +92,10 @@ and last second are cut short: below 500 ms they have counts, but no loss share 
 - **direction**: whether it tells of the stream the endpoint received or of the one it sent (its own count, or
   what the far end reported by RTCP).
 
-Percentiles are taken of all endpoint-seconds or events, merged, never of averages. MOS is kept to 0.001, times to
-0.1 % (0.00001 ms below 0.005 ms), all others to 0.1 % or better; least, largest and mean values are exact.
+What an endpoint measured in a second is rounded once, where its second is closed: times to 0.001 ms, MOS, per cent
+and ratios to 0.001, R and dBov to 0.01, ppm to 0.1, counts, octets and bit/s to 1. Every reader has that figure, and it is
+stored without further loss. Percentiles are taken of all endpoint-seconds or events, merged, never of averages; they are
+kept to 0.001 for MOS, to 0.1 % or better for all others; least, largest and mean values are exact.
 
 In thresholds a metric is written with an aggregate: `mos.p5 >= 3.8`, `jitter_ms.p95 < 30`. Aggregates are `p5`, `p50`,
 `p95`, `p99`, `avg`, `worst`, `min` and `max`. `mos` and `r` mean the narrowband scale; where no call was

@@ -76,6 +76,39 @@ impl Unit {
     }
 }
 
+impl Unit {
+    /// Steps of an endpoint-second's value within one unit: what is measured is rounded to the
+    /// nearest step. Finer than any of it can be known: the kernel's time stamps wander by
+    /// microseconds, G.107 gives R to one decimal.
+    #[must_use]
+    pub const fn steps(self) -> f64 {
+        match self {
+            Self::Milliseconds | Self::Mos | Self::Percent | Self::Ratio => 1_000.0,
+            Self::RFactor | Self::Dbov => 100.0,
+            Self::PacketsPerSecond | Self::Ppm => 10.0,
+            Self::Count | Self::Bytes | Self::BitsPerSecond => 1.0,
+        }
+    }
+
+    /// The nearest step: what a frame holds of a measured value, so that every reader of a second
+    /// (terminal, subscriber, storage) has the same figure. NaN stays NaN; -0 becomes 0.
+    #[must_use]
+    pub fn round(self, value: f32) -> f32 {
+        self.value((f64::from(value) * self.steps()).round())
+    }
+
+    /// The value of a number of steps.
+    #[must_use]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the nearest f32 is what is meant"
+    )]
+    pub fn value(self, steps: f64) -> f32 {
+        // + 0: of -0 and 0 only one is kept.
+        (steps / self.steps() + 0.0) as f32
+    }
+}
+
 /// How a metric's values of several seconds go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -119,7 +119,7 @@ fn refused(error: &bincode::Error) -> EnvelopeError {
 }
 
 /// Version of every type that travels or is stored. Grows with any change of one of them.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// Most octets of content: a desired state with 100,000 accounts is about 8 MB. A bus with a smaller
 /// limit (NATS: 1 MiB by default) splits before it publishes.
 pub const MESSAGE_MAX: u64 = 64 << 20;
