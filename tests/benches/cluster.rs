@@ -18,6 +18,8 @@
 mod clock;
 #[path = "cluster/ingest.rs"]
 mod ingest;
+#[path = "cluster/recording.rs"]
+mod recording;
 #[path = "cluster/source.rs"]
 mod source;
 #[path = "cluster/start.rs"]

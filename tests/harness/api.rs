@@ -280,7 +280,7 @@ pub fn wait_for<T: DeserializeOwned + std::fmt::Debug>(
     api: &Api,
     path: &str,
     within: Duration,
-    done: impl Fn(&T) -> bool,
+    mut done: impl FnMut(&T) -> bool,
 ) -> T {
     let deadline = Instant::now() + within;
     loop {

@@ -10,6 +10,7 @@ use shared::phase::RunStatus;
 use tests::{NatsServer, wait_for};
 
 use crate::clock::{cpu, size, told};
+use crate::recording::Recording;
 use crate::source::{METRICS, Source};
 use crate::start::{coordinator, organization};
 
@@ -28,9 +29,15 @@ pub(crate) fn run() {
     let test: SavedTest = api.make(
         &format!("projects/{project}/tests"),
         &json!({ "name": "ingest", "duration": format!("{SECONDS}s"), "buildup": "0s",
-            "groups": { "all": { "count": NODES * ENDPOINTS, "receives": true } } }),
+            "groups": { "all": { "count": NODES * ENDPOINTS, "region": "bench", "calls": "sip:bench@127.0.0.1:9" } } }),
     );
     let bus = connect(&nats.url());
+    let recording = Recording::take(&api, project, &nats.url(), bus.as_ref());
+    let recorded = size(&service.data_dir().join("runs"));
+    println!(
+        "{:.1} octets on disk an endpoint-second of the recorded run itself, SIP traces and reports included",
+        recorded as f64 / recording.endpoint_seconds() as f64
+    );
     let mut watched = bus.subscribe("carillon.v1.runs.*.metrics", 1_000);
     let mut sources: Vec<Source> = (0..NODES)
         .map(|n| Source::new(n, Arc::clone(&bus)))
@@ -39,7 +46,7 @@ pub(crate) fn run() {
         for source in &mut sources {
             source.step();
         }
-        let nodes: Value = api.read("nodes?status=ONLINE&limit=100");
+        let nodes: Value = api.read("nodes?status=ONLINE&region=bench&limit=100");
         (nodes["items"].as_array().unwrap().len() == NODES as usize).then_some(())
     });
     let run: Run = api.make(
@@ -59,7 +66,7 @@ pub(crate) fn run() {
     let process = service.process_mut().id();
     let began = Instant::now();
     let before = cpu(process);
-    let mut late = feed(&mut sources, &mut watched, began);
+    let mut late = feed(&mut sources, &recording, &mut watched, began);
     let spent = cpu(process).saturating_sub(before);
     let span = began.elapsed();
     println!(
@@ -79,7 +86,7 @@ pub(crate) fn run() {
         |run: &Run| run.status.is_terminal(),
     );
     assert_eq!(ended.status, RunStatus::Completed, "{ended:#?}");
-    let stored = size(&service.data_dir().join("runs"));
+    let stored = size(&service.data_dir().join("runs")) - recorded;
     println!(
         "{:.1} octets on disk an endpoint-second ({:.0} MB)",
         stored as f64 / f64::from(NODES * ENDPOINTS * SECONDS),
@@ -117,20 +124,12 @@ fn end_all(sources: &mut [Source]) {
 }
 
 /// Every second of all nodes, each at its end; how late a subscriber had each.
-fn feed(sources: &mut [Source], watched: &mut Subscription, began: Instant) -> Vec<Duration> {
-    // Noise as a real run has it: times with all their digits, MOS that hardly moves, counts of 50.
-    let mut state = 1u64;
-    let mut random = move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (state >> 40) as f32 / 16_777_216.0
-    };
-    let mut fill = move |metric: u16| match metric % 3 {
-        0 => 50.0,
-        1 => 4.4 - (random() * 8.0).floor() / 100.0,
-        _ => random() * 20.0,
-    };
+fn feed(
+    sources: &mut [Source],
+    recording: &Recording,
+    watched: &mut Subscription,
+    began: Instant,
+) -> Vec<Duration> {
     let mut late = Vec::new();
     let mut seen = 0;
     for second in 0..SECONDS {
@@ -141,8 +140,10 @@ fn feed(sources: &mut [Source], watched: &mut Subscription, began: Instant) -> V
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        for source in &mut *sources {
-            source.second(second, &mut fill);
+        for (number, source) in (0..).zip(&mut *sources) {
+            source.second(second, |row, metric| {
+                recording.value(number, second, row, metric)
+            });
         }
         // The subscriber's side, in a loop that also keeps the nodes alive.
         let patience = Instant::now() + Duration::from_millis(900);

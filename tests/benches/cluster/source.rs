@@ -1,5 +1,5 @@
 //! A node as a source of frames: it renews, obeys and numbers its items as a real one, and its
-//! figures are made up beforehand, so that this process does not slow down what is measured.
+//! figures are those of a recording.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -180,8 +180,8 @@ impl Source {
         self.renew();
     }
 
-    /// One second's frames; `fill` makes a column's values.
-    pub(crate) fn second(&mut self, second: u32, fill: &mut impl FnMut(u16) -> f32) {
+    /// One second's frames; `fill` tells the figure of a row and metric.
+    pub(crate) fn second(&mut self, second: u32, fill: impl Fn(usize, u16) -> f32) {
         let Some(run) = self.held.as_mut() else {
             return;
         };
@@ -192,9 +192,12 @@ impl Source {
         let last = chunks.len() - 1;
         let mut frames = Vec::new();
         for (place, rows) in chunks.enumerate() {
+            let first = place * FRAME_ROWS_MAX;
             let columns = (0..METRICS).map(|metric| Column {
                 metric: MetricId(metric),
-                values: rows.iter().map(|_| fill(metric)).collect(),
+                values: (first..first + rows.len())
+                    .map(|row| fill(row, metric))
+                    .collect(),
             });
             frames.push(Frame {
                 run: run.desired.run,

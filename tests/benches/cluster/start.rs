@@ -31,7 +31,7 @@ pub(crate) fn run() {
     let test: SavedTest = api.make(
         &format!("projects/{project}/tests"),
         &json!({ "name": "start", "duration": "5s", "buildup": "0s", "groups": {
-            "callers": { "count": ENDPOINTS, "media": "none", "calls": { "uri": format!("sip:bench@127.0.0.1:{port}") } } } }),
+            "callers": { "count": ENDPOINTS, "media": "none", "calls": format!("sip:bench@127.0.0.1:{port}") } } }),
     );
     let mut first = Vec::new();
     for _ in 0..TIMES {
