@@ -148,6 +148,8 @@ pub enum EndCause {
     Drained,
     /// The lease ran out.
     LeaseLost,
+    /// What was measured and not yet stored filled the node's outbox.
+    NoRoom,
 }
 
 /// Something of a run, numbered from 0 without a hole by (run, node, life).

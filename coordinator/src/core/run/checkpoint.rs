@@ -220,6 +220,7 @@ impl Run {
             };
             match member.ended {
                 Some(EndCause::LeaseLost) => self.lose(now, index, Loss::LeaseLost),
+                Some(EndCause::NoRoom) => self.lose(now, index, Loss::NoRoom),
                 Some(EndCause::Drained) if self.status() == RunStatus::Running => {
                     self.lose(now, index, Loss::Drained);
                 }

@@ -31,6 +31,8 @@ pub(super) enum Loss {
     Forgotten,
     /// The node ended it since its lease had run out.
     LeaseLost,
+    /// The node ended it since its outbox was full.
+    NoRoom,
     /// The node was told to leave.
     Drained,
 }
@@ -40,6 +42,7 @@ impl Loss {
         match self {
             Self::Silent(_) | Self::Replaced(_) | Self::Forgotten => "node_lost",
             Self::LeaseLost => "lease_lost",
+            Self::NoRoom => "node_no_room",
             Self::Drained => "node_drained",
         }
     }
@@ -47,7 +50,7 @@ impl Loss {
     fn silent(self) -> Duration {
         match self {
             Self::Silent(silent) | Self::Replaced(silent) => silent,
-            Self::Forgotten | Self::LeaseLost | Self::Drained => Duration::ZERO,
+            Self::Forgotten | Self::LeaseLost | Self::NoRoom | Self::Drained => Duration::ZERO,
         }
     }
 
@@ -68,6 +71,9 @@ impl Loss {
                 "Node `{node}` lost its lease and ended its calls, as it told at {seen}: it could not reach the coordinator for {} s",
                 LEASE_TTL.as_secs()
             ),
+            Self::NoRoom => format!(
+                "Node `{node}` had no room left for measurements that the coordinator had not stored, and ended its calls, as it told at {seen}"
+            ),
             Self::Drained => {
                 format!("Node `{node}` was drained and ended its calls, as it told at {seen}")
             }
@@ -80,6 +86,9 @@ impl Loss {
             Self::Replaced(_) | Self::Forgotten => "Look at its log for why it was restarted.",
             Self::LeaseLost => {
                 "Check the connection between it, the NATS server and the coordinator."
+            }
+            Self::NoRoom => {
+                "Check that the coordinator keeps up and that the node's outbox has the room its configuration gives it."
             }
             Self::Drained => {
                 "Start the test again; other nodes, or this one once it is back, run it."

@@ -75,6 +75,7 @@ impl Run {
         let node = member.node.clone();
         match cause {
             EndCause::LeaseLost => self.lose(now, index, Loss::LeaseLost),
+            EndCause::NoRoom => self.lose(now, index, Loss::NoRoom),
             EndCause::Drained if self.status() == RunStatus::Running => {
                 self.lose(now, index, Loss::Drained);
             }

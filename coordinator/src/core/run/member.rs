@@ -29,6 +29,8 @@ pub(super) struct Member {
     pub(super) lost: bool,
     /// It may still hold calls of the run.
     pub(super) holds: bool,
+    /// It has shown the run in a renewal.
+    pub(super) seen: bool,
     /// How it showed the run in its newest renewal.
     pub(super) shown: Option<HeldState>,
     /// Renewals in a row that did not show the run.
@@ -83,6 +85,7 @@ impl Member {
             ended: None,
             lost: false,
             holds: false,
+            seen: false,
             shown: None,
             absent: 0,
             tells: Tells::default(),
@@ -115,6 +118,7 @@ impl Member {
             ended: frozen.ended,
             lost: frozen.lost,
             holds: frozen.ended.is_none(),
+            seen: true,
             tells: Tells {
                 first: 0,
                 waiting: frozen.tells.into(),
@@ -138,6 +142,15 @@ impl Member {
     pub(super) fn never_began(&self) -> bool {
         let ended_by = matches!(self.ended, Some(EndCause::Ordered | EndCause::Drained));
         ended_by && self.next_item <= 1
+    }
+
+    /// This renewal, which is counted already, says that nothing of the run lives on it. One that was
+    /// on its way when the node was told of the run says nothing: of a node that never showed the run
+    /// the second in a row counts.
+    pub(super) fn lets_go(&self, held: Option<&Held>) -> bool {
+        held.map_or(self.seen || self.absent > 1, |held| {
+            matches!(held.state, HeldState::Ended(_))
+        })
     }
 
     pub(super) fn carries(&self, group: u16, place: u32) -> bool {
@@ -219,11 +232,6 @@ impl Ordered {
             stored_to,
         }
     }
-}
-
-/// True where the node says that nothing of the run lives on it.
-pub(super) fn is_dead(held: Option<&Held>) -> bool {
-    held.is_none_or(|held| matches!(held.state, HeldState::Ended(_)))
 }
 
 /// Messages of tells to one node at once; the next renewal asks for more.

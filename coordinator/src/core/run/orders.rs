@@ -116,6 +116,7 @@ impl Run {
             None => member.absent.saturating_add(1),
         };
         if let Some(held) = held {
+            member.seen = true;
             member.tells.taken(held.tells, obeys);
         }
         match status {
@@ -125,9 +126,7 @@ impl Run {
                 self.look_after_nodes(now, world);
             }
             RunStatus::Completed | RunStatus::Failed | RunStatus::CannotRunForNow => {
-                if member::is_dead(held)
-                    && let Some(member) = self.members.get_mut(index)
-                {
+                if member.lets_go(held) {
                     member.holds = false;
                 }
                 self.look_after_release(now, world);
@@ -155,6 +154,7 @@ impl Run {
                 let (code, why) = match cause {
                     EndCause::Drained => ("node_drained", "is being shut down"),
                     EndCause::LeaseLost => ("node_lost", "lost its lease"),
+                    EndCause::NoRoom => ("node_lost", "had no room for measurements"),
                     EndCause::Finished | EndCause::Ordered => ("node_lost", "gave the run up"),
                 };
                 let sentence = format!(

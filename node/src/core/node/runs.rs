@@ -166,7 +166,7 @@ impl NodeCore {
     /// The outbox has no room: the run must end. What there is of it stays.
     pub(super) fn no_room(&mut self, run: RunId, reason: String) {
         self.put(Output::Notice(Notice::NoRoom(run, reason)));
-        self.with_run(run, |core| core.stop(EndCause::LeaseLost, StopKind::Whole));
+        self.with_run(run, |core| core.stop(EndCause::NoRoom, StopKind::Whole));
     }
 
     /// The lease ran out: whatever lives is ended, and stays so.

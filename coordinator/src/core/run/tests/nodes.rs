@@ -467,6 +467,30 @@ fn a_node_that_lives_and_does_not_know_the_run_is_lost() {
 }
 
 #[test]
+fn a_renewal_that_was_sent_before_the_run_was_told_of_gives_nothing_back() {
+    for seen in [false, true] {
+        let mut scene = Scene::running(testing::pair_test(1, 1), &["a"]);
+        if seen {
+            scene.renew("a", Some(held(HeldState::Running, 0)));
+        }
+        scene.give(Input::StorageFailed("full".to_owned()));
+        scene.renew("a", None);
+        assert_eq!(scene.run.is_released(), seen, "it may begin any moment");
+        scene.renew("a", None);
+        assert!(scene.run.is_released());
+    }
+}
+
+#[test]
+fn a_node_whose_outbox_is_full_fails_the_run_by_name() {
+    let mut scene = Scene::running(testing::pair_test(1, 1), &["a"]);
+    scene.item("a", ended("a", EndCause::NoRoom));
+    assert_eq!(scene.last(), (RunStatus::Failed, "node_no_room"));
+    let sentence = &scene.moves.last().unwrap().sentence;
+    assert!(sentence.contains("Node `a` had no room"), "{sentence}");
+}
+
+#[test]
 fn a_node_that_stops_for_long_holds_nobodys_slot() {
     let mut scene = Scene::running(testing::pair_test(1, 1), &["a"]);
     scene.give(Input::StorageFailed("full".to_owned()));
