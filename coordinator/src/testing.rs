@@ -186,33 +186,12 @@ pub(crate) fn frame(sequence: u64, second: u32) -> Frame {
 /// The record of a run that was just submitted.
 pub(crate) fn record(id: RunId) -> RunRecord {
     RunRecord {
-        id,
         organization: OrganizationId(1),
         project: ProjectId(2),
         test: TestId(3),
         test_revision: 1,
-        test_name: "pairs".to_owned(),
-        label: String::new(),
-        pinned: false,
-        rerun_of: None,
         started_by: KeyId(4),
-        history: Vec::new(),
-        problems: Vec::new(),
-        endpoints: 2,
-        duration_ms: 30_000,
         created_unix_ms: 1_000,
-        began_unix_ms: None,
-        ended_unix_ms: None,
-        elapsed_ms: 0,
-        counts: None,
-        verdict: None,
-        headline: None,
-        thresholds: Vec::new(),
-        accepted: false,
-        reserved_endpoint_ms: 0,
-        used_endpoint_ms: None,
-        settled: false,
-        frozen: [0; 32],
-        revision: 1,
+        ..RunRecord::blank(id, &pair_test(1, 1))
     }
 }

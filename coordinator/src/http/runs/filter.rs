@@ -116,7 +116,7 @@ mod tests {
     use shared::result::StatusMove;
 
     use super::*;
-    use crate::objects;
+    use crate::{objects, testing};
 
     fn caller() -> Caller {
         Caller::new(Arc::new(objects::Caller::of(ApiKey {
@@ -140,15 +140,10 @@ mod tests {
 
     fn run() -> RunRecord {
         RunRecord {
-            id: RunId(1),
-            organization: OrganizationId(1),
             project: ProjectId(3),
             test: TestId(4),
-            test_revision: 1,
-            test_name: "test".to_owned(),
             label: "Build 77".to_owned(),
             pinned: true,
-            rerun_of: None,
             started_by: KeyId(1),
             history: vec![StatusMove {
                 status: RunStatus::Completed,
@@ -156,23 +151,8 @@ mod tests {
                 reason: String::new(),
                 sentence: String::new(),
             }],
-            problems: Vec::new(),
-            endpoints: 1,
-            duration_ms: 1,
-            created_unix_ms: 1_000,
-            began_unix_ms: None,
-            ended_unix_ms: None,
-            elapsed_ms: 0,
-            counts: None,
             verdict: Some(Verdict::Passed),
-            headline: None,
-            thresholds: Vec::new(),
-            accepted: true,
-            reserved_endpoint_ms: 0,
-            used_endpoint_ms: None,
-            settled: true,
-            frozen: [0; 32],
-            revision: 1,
+            ..testing::record(RunId(1))
         }
     }
 
