@@ -98,6 +98,7 @@ fn frames(desired: &Desired, node: &NodeId) -> Vec<Frame> {
                         1 => 4.4 - (random() * 8.0).floor() / 100.0,
                         _ => random() * 20.0,
                     })
+                    .map(|value| MetricId(metric).metric().unit.round(value))
                     .collect(),
             });
             frames.push(Frame {
