@@ -156,6 +156,8 @@ impl Coordinator {
             state: DesiredState::Prepared,
             test: test.clone(),
             shares,
+            sealed: Vec::new(),
+            media: Vec::new(),
         };
         self.say(node, Downward::Prepare(Box::new(desired)));
     }

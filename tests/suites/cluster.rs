@@ -28,6 +28,8 @@ mod fixture;
 mod frozen;
 #[path = "cluster/hosts.rs"]
 mod hosts;
+#[path = "cluster/media.rs"]
+mod media;
 #[path = "cluster/node_lost.rs"]
 mod node_lost;
 #[path = "cluster/readme.rs"]

@@ -221,6 +221,7 @@ fn node_config(config: &config::NodeConfig) -> NodeConfig {
     NodeConfig {
         state_dir: Some(config.state_dir.clone()),
         drain_wait: config.drain_wait,
+        wants_media: true,
         ..from_settings(&config.node)
     }
 }

@@ -17,6 +17,7 @@ use shared::wire::{
 };
 
 use super::coordinator::{CoordinatorActor, now};
+use super::equip::equip;
 use crate::core::cluster::Renewal;
 use crate::core::run::{Input, Untaken};
 use crate::failpoint::{self, failpoint};
@@ -166,7 +167,12 @@ impl CoordinatorActor {
     }
 
     /// Puts a message under its head and on the bus. What is lost there is asked for again.
-    pub(super) fn send(&mut self, node: &NodeId, life: LifeId, body: Downward) {
+    pub(super) fn send(&mut self, node: &NodeId, life: LifeId, mut body: Downward) {
+        if let Downward::Prepare(desired) = &mut body
+            && !equip(&self.nodes, node, life, desired)
+        {
+            return;
+        }
         let expires_boot_us = self.nodes.expires_boot_us(now().instant, node, life);
         self.publish_to(node, life, expires_boot_us, body);
     }

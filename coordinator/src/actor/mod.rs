@@ -7,6 +7,7 @@ mod bus;
 mod commit;
 mod coordinator;
 mod drain;
+mod equip;
 mod live_run;
 mod perform;
 mod published;

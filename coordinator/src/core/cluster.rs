@@ -110,6 +110,12 @@ impl Cluster {
         Some(self.known.get(node)?.life)
     }
 
+    /// How a life described itself last; none where it has not that name now.
+    pub(crate) fn status(&self, node: &NodeId, life: LifeId) -> Option<&NodeStatus> {
+        let known = self.known.get(node).filter(|known| known.life == life)?;
+        Some(&known.status)
+    }
+
     /// Nodes that take new work, in the order of their names.
     pub(crate) fn online(&self, now: Instant) -> impl Iterator<Item = &NodeStatus> {
         self.known

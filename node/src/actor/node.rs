@@ -9,7 +9,7 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use rustc_hash::FxHashMap;
 use shared::bus::Bus;
 use shared::id::RunId;
-use shared::wire::{NodeStatus, Report};
+use shared::wire::{NodeStatus, Report, SealKey};
 use tokio::sync::watch;
 
 use super::former::Former;
@@ -106,6 +106,7 @@ pub(super) struct NodeActor {
     pub(super) noticed: Option<(Notice, Instant)>,
     pub(super) runs: FxHashMap<RunId, LiveRun>,
     pub(super) next_number: u16,
+    pub(super) seal_key: SealKey,
     process: ProcessMeter,
     process_now: ProcessSecond,
     process_second: u64,
@@ -161,6 +162,7 @@ impl NodeActor {
             noticed: None,
             runs: FxHashMap::default(),
             next_number: 0,
+            seal_key: SealKey::generate(),
             process: ProcessMeter::new(),
             process_now: ProcessSecond::default(),
             process_second: 0,
@@ -262,6 +264,8 @@ impl NodeActor {
             endpoints,
             cpu_cores: self.process_now.cpu_cores,
             resident_bytes: self.process_now.resident_bytes,
+            wants_media: self.config.wants_media,
+            seal_key: self.seal_key.public(),
         });
     }
 }

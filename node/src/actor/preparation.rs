@@ -20,7 +20,7 @@ use crate::core::node::RunEvent;
 use crate::net::egress::Egress;
 
 impl NodeActor {
-    pub(super) fn prepare(&mut self, context: &mut Context<Self>, desired: Desired) {
+    pub(super) fn prepare(&mut self, context: &mut Context<Self>, mut desired: Desired) {
         self.measuring.break_off();
         self.next_number = (self.next_number + 1) & 0x0fff;
         let number = self.next_number;
@@ -50,11 +50,20 @@ impl NodeActor {
         let media = self.engine.shard(0);
         let shards = u32::try_from(self.shards.len()).unwrap_or(u32::MAX);
         let run = desired.run;
+        let key = self.seal_key.clone();
         let work = tokio::task::spawn_blocking(move || {
+            let opened = key.open(&mut desired);
             let address = Some(config.address);
             let free = |local| media.as_ref().map_or(0, |media| media.free_ports(local));
-            let (test, shares) = (&desired.test, &desired.shares);
-            let prepared = prepare(test, shares, address, &config.base_dir, shards, free);
+            let mut prepared = prepare(&desired, address, &config, shards, free);
+            if let Err(error) = opened {
+                let sentence = format!(
+                    "Node `{}` cannot read the run's SIP passwords: {error}; start the test again.",
+                    config.node
+                );
+                let problem = Problem::new("passwords_unreadable", sentence);
+                prepared.problems.push(problem);
+            }
             (desired, prepared)
         });
         let done = work

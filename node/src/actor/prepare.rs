@@ -5,12 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use media::codec::EncodedClip;
 use media::source::{ClipLibrary, Source, Wav};
 use shared::definition::{Group, Media, Target, Test};
-use shared::wire::{Problem, Share};
+use shared::wire::{Desired, Problem, Share};
 
 use super::plan::{Clips, codec_id, host_port, proxy_host_port};
+use super::start::NodeConfig;
 use crate::net::limits;
 
 /// What the preparation found.
@@ -22,13 +24,13 @@ pub(super) struct Prepared {
 
 /// Checks and loads; blocking (files, encoders), so it runs on a thread of its own.
 pub(super) fn prepare(
-    test: &Test,
-    shares: &[Share],
+    desired: &Desired,
     address: Option<IpAddr>,
-    base_dir: &Path,
+    config: &NodeConfig,
     shards: u32,
     free_port_pairs: impl Fn(IpAddr) -> usize,
 ) -> Prepared {
+    let (test, shares) = (&desired.test, desired.shares.as_slice());
     let mut problems = Vec::new();
     let locals: Vec<IpAddr> = test
         .groups
@@ -50,8 +52,13 @@ pub(super) fn prepare(
     let clips = test
         .groups
         .iter()
-        .map(|group| {
-            load(&mut library, group, base_dir).unwrap_or_else(|problem| {
+        .enumerate()
+        .map(|(index, group)| {
+            // What other nodes play was not sent to this one.
+            if !shares.iter().any(|share| share.group.index() == index) {
+                return None;
+            }
+            load(&mut library, group, desired, config).unwrap_or_else(|problem| {
                 problems.push(problem);
                 None
             })
@@ -167,14 +174,19 @@ fn first_hop(test: &Test, group: &Group) -> Option<SocketAddr> {
     }
 }
 
-fn load(library: &mut ClipLibrary, group: &Group, base_dir: &Path) -> Result<Clips, Problem> {
+fn load(
+    library: &mut ClipLibrary,
+    group: &Group,
+    desired: &Desired,
+    config: &NodeConfig,
+) -> Result<Clips, Problem> {
     let source = match &group.media {
         Media::None => return Ok(None),
         Media::Tone { hz } => Source::Tone { hz: *hz },
         Media::Speech => Source::Speech,
         Media::Wav { path } => {
-            let file = base_dir.join(path);
-            let octets = std::fs::read(&file).map_err(|error| Problem {
+            let file = config.base_dir.join(path);
+            let octets = wav_file(path, &file, desired, config).map_err(|error| Problem {
                 code: "media_file_missing".to_owned(),
                 sentence: format!(
                     "group {}: cannot read {}: {error}",
@@ -211,6 +223,22 @@ fn load(library: &mut ClipLibrary, group: &Group, base_dir: &Path) -> Result<Cli
         }
     }
     Ok(Some(clips))
+}
+
+/// What came with the run, or else the file itself.
+fn wav_file(
+    path: &str,
+    file: &Path,
+    desired: &Desired,
+    config: &NodeConfig,
+) -> std::io::Result<Bytes> {
+    match desired.media.iter().find(|sent| sent.path == path) {
+        Some(sent) => Ok(sent.octets.clone()),
+        None if config.wants_media => Err(std::io::Error::other(
+            "it did not come with the run; files of more than 48 MiB in all are not sent to nodes",
+        )),
+        None => std::fs::read(file).map(Bytes::from),
+    }
 }
 
 /// Answers may ask for the usual packetisation whatever the group prefers.

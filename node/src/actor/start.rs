@@ -49,6 +49,9 @@ pub struct NodeConfig {
     pub state_dir: Option<PathBuf>,
     /// How long a drain waits for runs to end by themselves before it ends their calls.
     pub drain_wait: Duration,
+    /// It does not see the coordinator's disk, or another one under the same paths: media files are
+    /// sent to it.
+    pub wants_media: bool,
 }
 
 impl NodeConfig {
@@ -65,6 +68,7 @@ impl NodeConfig {
             labels: BTreeMap::new(),
             state_dir: None,
             drain_wait: Duration::ZERO,
+            wants_media: false,
         }
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Desired, DesiredState, Problem, Report};
+use super::{Desired, DesiredState, Problem, PublicSealKey, Report};
 use crate::id::{GroupIndex, NodeId, RunId};
 
 /// How often a node renews its lease.
@@ -290,6 +290,10 @@ pub struct NodeStatus {
     pub cpu_cores: f32,
     /// Resident memory in octets.
     pub resident_bytes: u64,
+    /// It does not see the coordinator's disk: media files are to be sent.
+    pub wants_media: bool,
+    /// What SIP passwords for this process are sealed to.
+    pub seal_key: PublicSealKey,
 }
 
 /// Whether a node takes work, as it says itself.

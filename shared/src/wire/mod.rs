@@ -6,6 +6,7 @@
 
 mod cluster;
 mod envelope;
+mod seal;
 
 pub use cluster::{
     ClockOffset, ClusterId, Downward, EndCause, HELLO, Head, Held, HeldState, Hello, Item,
@@ -13,7 +14,9 @@ pub use cluster::{
     NodeStatus, Order, RENEW_EVERY, Refused, Renew, TELLS_MAX, Tell, Upward,
 };
 pub use envelope::{EnvelopeError, MESSAGE_MAX, VERSION, decode, encode, encoded_len};
+pub use seal::{PublicSealKey, SealError, SealKey, seal};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::Test;
@@ -49,10 +52,29 @@ pub struct Desired {
     pub sequence: u64,
     /// What it should be doing.
     pub state: DesiredState,
-    /// The frozen configuration.
+    /// The frozen configuration; on the bus without passwords.
     pub test: Test,
     /// This node's exact share.
     pub shares: Vec<Share>,
+    /// The passwords of its share, sealed to the node's key ([`seal`]); empty: none.
+    pub sealed: Vec<u8>,
+    /// The media files of its share, where the node wants them.
+    pub media: Vec<MediaFile>,
+}
+
+/// A media file that goes with a run, for a node that does not see the coordinator's disk.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaFile {
+    /// As the test names it.
+    pub path: String,
+    /// The whole file.
+    pub octets: Bytes,
+}
+
+impl std::fmt::Debug for MediaFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({} octets)", self.path, self.octets.len())
+    }
 }
 
 /// What a node should be doing for a run.

@@ -51,6 +51,14 @@ fn commands_that_come_twice_late_disordered_forged_or_broken_change_nothing() {
     let run = start(&cluster, &stage, &test, &lab);
     let commands = drain(&mut heard);
     assert!(commands.len() > 4, "{} commands were heard", commands.len());
+    // The users are there, so their passwords would be seen.
+    let told = |text: &[u8]| {
+        let has =
+            |message: &BusMessage| message.payload.windows(text.len()).any(|part| part == text);
+        commands.iter().any(has)
+    };
+    assert!(told(b"user0001"), "no command has the test");
+    assert!(!told(b"pw-user"), "a SIP password is on the bus");
     let before = refused(&cluster);
 
     // Twice, and in the wrong order: everything that was ever said, backwards and again.

@@ -79,6 +79,8 @@ impl Run {
                 state: DesiredState::Prepared,
                 test: self.frozen.test.clone(),
                 shares: member.shares.clone(),
+                sealed: Vec::new(),
+                media: Vec::new(),
             })),
         ));
     }

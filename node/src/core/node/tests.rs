@@ -226,6 +226,8 @@ fn desired(run: u64) -> Desired {
             first: 0,
             count: 1,
         }],
+        sealed: vec![],
+        media: vec![],
     }
 }
 
