@@ -21,8 +21,8 @@ fn a_run_survives_many_restarts_of_nats_without_a_missing_second() {
     let lab = target();
     let stage = stage(&cluster, &lab, CALLS * 2);
     let restarts = rounds(6);
-    let duration = format!("{}s", 10 + restarts * 4);
-    let test = pairs(&stage, CALLS, &duration, &json!({}));
+    let seconds = 10 + restarts * 4;
+    let test = pairs(&stage, CALLS, &format!("{seconds}s"), &json!({}));
     let mut moments = Moments::new();
     let run = start(&cluster, &stage, &test, &lab);
     for _ in 0..restarts {
@@ -36,7 +36,7 @@ fn a_run_survives_many_restarts_of_nats_without_a_missing_second() {
             "calls were dropped"
         );
     }
-    let ended = stage.wait_for_end(run.id, PATIENCE);
+    let ended = stage.wait_for_end(run.id, PATIENCE + Duration::from_secs(seconds.into()));
     assert_eq!(
         ended.status,
         RunStatus::Completed,

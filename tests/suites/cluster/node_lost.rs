@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use shared::api::{LedgerEntry, NodeState, Organization, Page, TransferKind};
 use shared::phase::RunStatus;
+use tests::Stage;
 
 use crate::fixture::{
     Cluster, Moments, PATIENCE, pairs, result, rounds, stage, start, takes, target, wait_for_calls,
@@ -19,11 +20,14 @@ fn a_killed_node_fails_the_run_in_time_and_its_next_life_ends_its_calls() {
     else {
         return;
     };
-    let lab = target();
-    let stage = stage(&cluster, &lab, CALLS * 2);
-    let test = pairs(&stage, CALLS, "10m", &json!({}));
     let mut moments = Moments::new();
     for round in 1..=rounds(2) {
+        // A killed node's registrations stay until they expire: a target of its own for each round.
+        let lab = target();
+        let port = lab.sip_addr().port();
+        let name = format!("round {round}");
+        let stage = Stage::new(&cluster.api(), &name, port, CALLS * 2);
+        let test = pairs(&stage, CALLS, "10m", &json!({}));
         let run = start(&cluster, &stage, &test, &lab);
         moments.wait(Duration::from_secs(2));
         let killed = Instant::now();
