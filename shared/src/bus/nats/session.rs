@@ -82,7 +82,7 @@ fn troubled(shared: &Shared, why: String, had_connection: bool, failures: u32, l
     }
 }
 
-/// How long to wait before the next attempt: doubling from 100 ms to 2 s, less up to a half by
+/// How long to wait before the next attempt: doubling from 100 ms to 0.5 s, less up to a half by
 /// chance, so that many nodes do not come at once.
 fn pause(failures: u32) -> Duration {
     if failures == 0 {
@@ -387,9 +387,10 @@ async fn hear(mut subscriber: Subscriber, listener: Listener, shared: Arc<Shared
 /// them.
 const CUT_BELOW: &str = "carillon.internal.";
 const PAUSE_FIRST_MS: u64 = 100;
-const PAUSE_MAX_MS: u64 = 2_000;
+/// A lease lasts ten seconds: a server that is up for a second is to be found in it by all.
+const PAUSE_MAX_MS: u64 = 500;
 /// Failed attempts between two log lines of the same reason: about half a minute.
-const TELL_EVERY: u32 = 16;
+const TELL_EVERY: u32 = 64;
 /// How long the first write may take.
 const GREETING: Duration = Duration::from_secs(3);
 /// How often the state is looked at where no event told of its change.
