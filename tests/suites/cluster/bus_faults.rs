@@ -21,7 +21,7 @@ fn a_run_survives_many_restarts_of_nats_without_a_missing_second() {
     let lab = target();
     let stage = stage(&cluster, &lab, CALLS * 2);
     let restarts = rounds(6);
-    let seconds = 10 + restarts * 4;
+    let seconds = 10 + restarts * 5;
     let test = pairs(&stage, CALLS, &format!("{seconds}s"), &json!({}));
     let mut moments = Moments::new();
     let run = start(&cluster, &stage, &test, &lab);
