@@ -1,13 +1,12 @@
 //! Commands that come twice, late, in the wrong order, forged or as garbage: one effect, counted, no
 //! panic. Everything is sent over the real bus by somebody who may publish everywhere.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
 use shared::api::{Node, Run};
-use shared::bus::{Bus, BusMessage, NatsBus, NatsConfig, Subscription};
+use shared::bus::{Bus, BusMessage, NatsBus, Subscription};
 use shared::id::NodeId;
 use shared::phase::RunStatus;
 use shared::wire::{
@@ -17,20 +16,10 @@ use shared::wire::{
 use tests::until;
 
 use crate::fixture::{
-    Cluster, Moments, PATIENCE, no_second_is_missing, pairs, result, stage, start, target,
+    Cluster, Moments, PATIENCE, listen, no_second_is_missing, pairs, result, stage, start, target,
 };
 
 const CALLS: u32 = 10;
-
-fn listen(cluster: &Cluster) -> Arc<NatsBus> {
-    let bus = NatsBus::connect(NatsConfig {
-        url: cluster.nats.url(),
-        ..NatsConfig::default()
-    })
-    .expect("a bus");
-    until("the bus", PATIENCE, || bus.is_connected().then_some(()));
-    bus
-}
 
 fn refused(cluster: &Cluster) -> u64 {
     let nodes: Vec<Node> = cluster.list();

@@ -1,11 +1,13 @@
 //! A cluster of processes on this machine, and a SIP target for it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use lab::{Lab, LabConfig, LabHandle};
 use serde_json::{Value, json};
 use shared::api::{Node, NodeState, Page, Run, SavedTest};
+use shared::bus::{Bus, NatsBus, NatsConfig};
 use shared::phase::RunStatus;
 use shared::result::RunResult;
 use tests::{Api, NatsServer, Service, Setup, Stage, Worker, until};
@@ -98,6 +100,17 @@ fn addresses(nodes: usize) -> Vec<String> {
     (0..nodes)
         .map(|place| format!("127.{run}.{cluster}.{}", 11 + place))
         .collect()
+}
+
+/// Somebody who may hear and say everything.
+pub(crate) fn listen(cluster: &Cluster) -> Arc<NatsBus> {
+    let bus = NatsBus::connect(NatsConfig {
+        url: cluster.nats.url(),
+        ..NatsConfig::default()
+    })
+    .expect("a bus");
+    until("the bus", PATIENCE, || bus.is_connected().then_some(()));
+    bus
 }
 
 /// A coordinator without a node of its own.

@@ -1,11 +1,10 @@
 //! Audio that was uploaded is played by nodes that do not see the coordinator's disk.
 
 use serde_json::{Value, json};
-use shared::bus::{Bus, NatsBus, NatsConfig};
+use shared::bus::Bus;
 use shared::phase::RunStatus;
-use tests::until;
 
-use crate::fixture::{Cluster, PATIENCE, stage, target};
+use crate::fixture::{Cluster, PATIENCE, listen, stage, target};
 
 /// Of a sine of 8,000 of 32,768.
 const LEVEL_DBOV: f64 = -15.26;
@@ -15,12 +14,7 @@ fn an_uploaded_file_goes_to_the_nodes_that_play_it_and_is_heard() {
     let Some(cluster) = Cluster::start("media", &[("a", "eu"), ("b", "us")]) else {
         return;
     };
-    let bus = NatsBus::connect(NatsConfig {
-        url: cluster.nats.url(),
-        ..NatsConfig::default()
-    })
-    .expect("a bus");
-    until("the bus", PATIENCE, || bus.is_connected().then_some(()));
+    let bus = listen(&cluster);
     let mut heard = bus.subscribe("carillon.internal.nodes.*.command", 100_000);
     let lab = target();
     let stage = stage(&cluster, &lab, 8);
