@@ -26,6 +26,9 @@ pub struct Finished {
     pub result: Option<RunResult>,
 }
 
+/// What the reasons of a saturated generator say where it was late and nothing else.
+const LATENESS: [&str; 4] = ["left late", "send lateness", "engine was late", "ran late"];
+
 impl Finished {
     /// The result.
     ///
@@ -36,6 +39,37 @@ impl Finished {
         self.result
             .as_ref()
             .unwrap_or_else(|| panic!("no result was written; it printed:\n{}", self.output))
+    }
+
+    /// Checks that it ended with this code, 0 or 99, or with 98 in its stead (PRODUCT: the generator
+    /// was saturated) because packets or timers were late. That is the pace of the machine the tests
+    /// run on: the figures are not to be used, but what the platform did is counted all the same.
+    ///
+    /// # Panics
+    /// Where it ended with another code, or was saturated for another reason than lateness.
+    pub fn assert_ended(&self, code: i32) {
+        self.assert_late_at_most();
+        let Some(result) = self.result.as_ref().filter(|_| self.code == Some(98)) else {
+            assert_eq!(self.code, Some(code), "{}", self.output);
+            return;
+        };
+        let held = result.thresholds.iter().all(|threshold| threshold.passed);
+        assert_eq!(held, code == 0, "{}", self.output);
+        println!("held up by this machine: {:?}", result.generator.reasons);
+    }
+
+    /// Checks that nothing held the generator up but, perhaps, the pace of this machine: no drops, no
+    /// full queue, no panic.
+    ///
+    /// # Panics
+    /// Where something did.
+    pub fn assert_late_at_most(&self) {
+        let late = |reason: &String| LATENESS.iter().any(|words| reason.contains(words));
+        let mut reasons = self
+            .result
+            .iter()
+            .flat_map(|result| &result.generator.reasons);
+        assert!(reasons.all(late), "{:?}", self.result().generator);
     }
 }
 

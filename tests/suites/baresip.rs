@@ -61,7 +61,7 @@ fn both_ways(ours: &str, theirs: &str) {
     phone.wait_for("CALL_ESTABLISHED", Duration::from_secs(5));
     phone.wait_for("CALL_CLOSED", Duration::from_secs(20));
     let finished = run.wait(Duration::from_secs(30));
-    assert_eq!(finished.code, Some(0), "{}", finished.output);
+    finished.assert_ended(0);
     let calls = until(
         "baresip's figures of two calls",
         Duration::from_secs(5),

@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
-use shared::result::{RunResult, Verdict};
-use tests::{Carillon, Scratch};
+use shared::result::RunResult;
+use tests::{Carillon, Finished, Scratch};
 
 #[test]
 fn demo_registers_connects_and_sounds_well() {
@@ -24,9 +24,13 @@ fn demo_registers_connects_and_sounds_well() {
         data.to_str().unwrap(),
     ];
     let finished = Carillon::command("demo", &arguments, Duration::from_secs(180));
-    assert_eq!(finished.code, Some(0), "{}", finished.output);
     let result: RunResult = serde_json::from_str(&scratch.read("demo.json")).unwrap();
-    assert_eq!(result.verdict, Verdict::Passed);
+    let finished = Finished {
+        result: Some(result),
+        ..finished
+    };
+    finished.assert_ended(0);
+    let result = finished.result();
     assert_eq!(result.all.ratios.registration_success, Some(100.0));
     assert_eq!(result.all.ratios.call_success, Some(100.0));
     assert_eq!(
