@@ -36,7 +36,7 @@ mod worker;
 pub use api::{Answer, Api, Asking, wait_for};
 pub use baresip::{Baresip, BaresipCall};
 pub use capture::{Capture, Seen};
-pub use carillon::{Carillon, Finished};
+pub use carillon::{Carillon, Finished, assert_late_at_most, assert_passed};
 pub use child::Child;
 pub use debian::{Debian, Ran};
 pub use events::{Event, Events};

@@ -134,7 +134,7 @@ fn assert_unharmed(finished: &Finished) {
     let result = finished.result();
     assert_eq!(result.generator.panics, 0, "{}", finished.output);
     assert_eq!(result.status, RunStatus::Completed, "{}", finished.output);
-    finished.assert_late_at_most();
+    tests::assert_late_at_most(result);
 }
 
 const SOON: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use lab::LabHandle;
 use shared::api::{Node, Page, Registrar, Run};
 use shared::phase::RunStatus;
 use shared::result::{RunResult, Verdict};
-use tests::{Carillon, Child, Finished, Service, until};
+use tests::{Carillon, Child, Finished, Service, assert_passed, until};
 
 use super::target;
 
@@ -123,7 +123,7 @@ fn a_test_is_saved_started_watched_and_listed() {
 
     let json = user.service.scratch().path().join("result.json");
     let junit = user.service.scratch().path().join("report.xml");
-    let printed = user.good(&[
+    let started = user.run(&[
         "start",
         "pair",
         "--label",
@@ -133,8 +133,17 @@ fn a_test_is_saved_started_watched_and_listed() {
         "--junit",
         junit.to_str().unwrap(),
     ]);
+    let result: RunResult =
+        serde_json::from_str(&user.service.scratch().read("result.json")).unwrap();
+    assert_passed(&result);
+    let (code, verdict) = match result.verdict {
+        Verdict::Passed => (0, "PASSED"),
+        _ => (98, "NOT VALID"),
+    };
+    let printed = &started.output;
+    assert_eq!(started.code, Some(code), "{printed}");
     // The same lines of progress and the same summary as of `carillon run`.
-    for expected in ["RUNNING", "registered 4/4", "PASSED"] {
+    for expected in ["RUNNING", "registered 4/4", verdict] {
         assert!(
             printed.contains(expected),
             "{expected} is not in:\n{printed}"
@@ -143,10 +152,8 @@ fn a_test_is_saved_started_watched_and_listed() {
     let run = user.newest();
     assert_eq!(
         (run.label.as_str(), run.verdict),
-        ("build 7", Some(Verdict::Passed))
+        ("build 7", Some(result.verdict))
     );
-    let result: RunResult =
-        serde_json::from_str(&user.service.scratch().read("result.json")).unwrap();
     assert_eq!(
         (result.run, result.endpoints.len()),
         (run.id.to_string(), 4)
@@ -166,11 +173,11 @@ fn a_test_is_saved_started_watched_and_listed() {
     );
     let shown = user.good(&["runs", "show", &id]);
     assert!(
-        shown.contains("COMPLETED") && shown.contains("PASSED"),
+        shown.contains("COMPLETED") && shown.contains(verdict),
         "{shown}"
     );
     // An ended run is watched to its end at once.
-    assert!(user.good(&["watch", &id]).contains("PASSED"));
+    assert!(user.run(&["watch", &id]).output.contains(verdict));
     user.good(&["runs", "delete", &id]);
     assert!(!user.good(&["runs"]).contains(&id));
     user.good(&["tests", "delete", "pair"]);
