@@ -70,10 +70,29 @@ impl NatsServer {
     /// As [`Self::start`], and where a command fails.
     #[must_use]
     pub fn shipped() -> Option<Self> {
+        Self::shipped_with(str::to_owned)
+    }
+
+    /// The same, but it asks clients for certificates too, as comments in the file say how.
+    ///
+    /// # Panics
+    /// As [`Self::shipped`], and where those comments are missing.
+    #[must_use]
+    pub fn shipped_with_client_certificates() -> Option<Self> {
+        Self::shipped_with(|text| {
+            let authority = "# ca_file: \"/etc/carillon/tls/ca.pem\"";
+            let verify = "# verify: true";
+            assert!(text.contains(authority) && text.contains(verify), "{text}");
+            text.replace(authority, "ca_file: \"tls/ca.pem\"")
+                .replace(verify, "verify: true")
+        })
+    }
+
+    fn shipped_with(change: impl FnOnce(&str) -> String) -> Option<Self> {
         if !peers(&["nats-server", "openssl"]) {
             return None;
         }
-        let text = Repository::find().read("config/nats.conf");
+        let text = change(&Repository::find().read("config/nats.conf"));
         let commands: Vec<&str> = text
             .lines()
             .filter_map(|line| line.strip_prefix("#     "))
@@ -169,6 +188,27 @@ impl NatsServer {
     pub fn url(&self) -> String {
         let scheme = if self.encrypted { "tls" } else { "nats" };
         format!("{scheme}://{}:{}", self.address, self.port)
+    }
+
+    /// Makes a client's certificate and key with these file names in its folder, signed by the shipped
+    /// configuration's authority.
+    ///
+    /// # Panics
+    /// Where openssl fails.
+    pub fn sign_client(&self, certificate: &str, key: &str) {
+        let commands = format!(
+            "openssl ecparam -name prime256v1 -genkey -noout -out {key}
+             openssl req -new -key {key} -subj /CN=fra1 -out client.csr
+             printf 'extendedKeyUsage=clientAuth\\n' > client.ext
+             openssl x509 -req -in client.csr -CA tls/ca.pem -CAkey tls/ca-key.pem -CAcreateserial -days 1 -extfile client.ext -out {certificate}"
+        );
+        let output = Command::new("sh")
+            .args(["-e", "-c", &commands])
+            .current_dir(self.scratch.path())
+            .output()
+            .expect("sh");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
     }
 
     /// Its folder; of [`Self::shipped`] with `tls/ca.pem`.

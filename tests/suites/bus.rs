@@ -14,7 +14,7 @@ use bytes::Bytes;
 use shared::bus::{Bus, BusMessage, NatsBus, NatsConfig, Published, Subscription, make_nkey};
 use shared::id::NodeId;
 use shared::wire::{HELLO, command_subject, report_subject};
-use tests::{NatsServer, NatsSubscriber, until};
+use tests::{NatsAccount, NatsServer, NatsSubscriber, until};
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -272,6 +272,63 @@ fn an_nkey_opens_the_door_and_another_does_not() {
     refused_at_the_door(&outside);
     let error = NatsBus::connect(with("SUANOTHING", "broken.nk")).unwrap_err();
     assert!(error.to_string().contains("seed of a user"), "{error}");
+}
+
+#[test]
+fn credentials_open_the_door_as_far_as_they_say_and_those_of_another_account_do_not() {
+    let account = NatsAccount::new();
+    let Some(server) = NatsServer::configured(&account.configuration()) else {
+        return;
+    };
+    let with = |text: &str, name: &str| NatsConfig {
+        url: server.url(),
+        credentials_file: Some(server.scratch().write(name, text)),
+        ..NatsConfig::default()
+    };
+    let both = bus(with(
+        &account.credentials(&["x", "y"], &["x", "y"]),
+        "both.creds",
+    ));
+    let one = bus(with(&account.credentials(&["x"], &["x"]), "one.creds"));
+    let mut heard = both.subscribe("x", 8);
+    let mut other = both.subscribe("y", 8);
+    until("the subscription", WITHIN, || {
+        let _ = both.publish("y", Bytes::from_static(b"allowed"));
+        other.try_next()
+    });
+    // The server takes from each what its credentials name, and drops the rest.
+    assert_eq!(one.publish("y", Bytes::from_static(b"forbidden")), TAKEN);
+    assert_eq!(one.publish("x", Bytes::from_static(b"in")), TAKEN);
+    assert_eq!(&hear(&mut heard).payload[..], b"in");
+    while let Some(message) = other.try_next() {
+        assert_eq!(&message.payload[..], b"allowed");
+    }
+    let foreign = NatsAccount::new().credentials(&["x"], &["x"]);
+    refused_at_the_door(&NatsBus::connect(with(&foreign, "foreign.creds")).unwrap());
+    let half = account.credentials(&["x"], &["x"]);
+    let half = half.split("-----BEGIN USER NKEY SEED").next().unwrap();
+    let error = NatsBus::connect(with(half, "half.creds"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("half.creds"), "{error}");
+}
+
+#[test]
+fn a_server_that_asks_for_certificates_lets_in_who_has_one() {
+    let Some(server) = NatsServer::shipped_with_client_certificates() else {
+        return;
+    };
+    server.sign_client("fra1.pem", "fra1-key.pem");
+    let file = |name: &str| Some(server.scratch().path().join(name));
+    bus(NatsConfig {
+        tls_cert_file: file("fra1.pem"),
+        tls_key_file: file("fra1-key.pem"),
+        ..user(&server, "fra1")
+    });
+    let without = NatsBus::connect(user(&server, "fra1")).unwrap();
+    let trouble = until("a reason", WITHIN, || without.state().trouble);
+    println!("without a certificate: {trouble}");
+    assert!(!without.is_connected());
 }
 
 fn refused_at_the_door(bus: &NatsBus) {

