@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::ops::Range;
 
-use shared::id::{EndpointIndex, GroupIndex, NodeId, RunId};
-use shared::phase::{Outcome, Phase, RunStatus};
+use shared::id::{EndpointIndex, NodeId, RunId};
+use shared::phase::{Phase, RunStatus};
 use shared::result::{EndpointResult, Part, RunResult, SCHEMA_VERSION, Verdict};
-use shared::wire::EndpointReport;
+use shared::wire::Share;
 
+use crate::core::roster::Cast;
 use crate::core::summary::Summary;
 use crate::handle::RequestError;
 use crate::store::{Header, Meta, Reader, StoreError};
@@ -30,7 +31,7 @@ pub(crate) fn read(
         for range in passes(&header, &reader) {
             result
                 .endpoints
-                .extend(endpoints(&reader, &header, run, range).map_err(told)?);
+                .extend(endpoints(&reader, &header, range).map_err(told)?);
         }
     }
     Ok(result)
@@ -64,7 +65,7 @@ pub(crate) fn write_json(
     let mut first = true;
     if let Some((reader, header)) = &opened {
         for range in passes(header, reader) {
-            for endpoint in endpoints(reader, header, run, range).map_err(told)? {
+            for endpoint in endpoints(reader, header, range).map_err(told)? {
                 if !std::mem::take(&mut first) {
                     out.write_all(b",").map_err(written)?;
                 }
@@ -186,6 +187,7 @@ fn unfinished(header: &Header) -> Summary {
         generator: shared::result::GeneratorHealth::default(),
         thresholds: Vec::new(),
         missing: Vec::new(),
+        nodes: Vec::new(),
     }
 }
 
@@ -206,60 +208,44 @@ fn passes(header: &Header, reader: &Reader) -> impl Iterator<Item = Range<u32>> 
 fn endpoints(
     reader: &Reader,
     header: &Header,
-    run: RunId,
     range: Range<u32>,
 ) -> Result<Vec<EndpointResult>, StoreError> {
+    let cast = Cast::new(&header.test);
     let mut series = reader.series(range.clone())?;
     let mut results = Vec::with_capacity(range.len());
     for number in range {
         let endpoint = EndpointIndex(number);
-        let report = match reader.report(endpoint)? {
-            Some(report) => report,
-            None => unreported(header, run, endpoint),
+        let report = reader.report(endpoint)?;
+        let seconds = series.remove(&number).unwrap_or_default();
+        let seen = seconds.iter().filter_map(|second| second.phase).max();
+        let (node, phase) = match &report {
+            Some(report) => (Some(&report.node), Some(report.phase)),
+            None => (carrier(header, &cast, number), seen),
         };
-        let group = header.test.groups.get(report.group.index());
         results.push(EndpointResult {
-            group_name: group.map_or_else(String::new, |group| group.name.clone()),
-            seconds: series.remove(&number).unwrap_or_default(),
-            has_trace: reader.has_trace(endpoint)?,
+            endpoint,
+            group_name: cast.group_name(number).to_owned(),
+            account: cast.account(number).to_owned(),
+            node: node.cloned().unwrap_or(NodeId(String::new())),
+            phase: phase.unwrap_or(Phase::Initializing),
             report,
+            seconds,
+            has_trace: reader.has_trace(endpoint)?,
         });
     }
     Ok(results)
 }
 
-/// Stands in for an endpoint that never told its end, because the run broke off before it.
-fn unreported(header: &Header, run: RunId, endpoint: EndpointIndex) -> EndpointReport {
-    let mut place = endpoint.0;
-    let mut group = 0u16;
-    for candidate in &header.test.groups {
-        if place < candidate.count {
-            break;
-        }
-        place -= candidate.count;
-        group = group.saturating_add(1);
-    }
-    let account = header
-        .test
-        .groups
-        .get(usize::from(group))
-        .and_then(|group| group.accounts.get(place as usize))
-        .map_or_else(String::new, |account| account.username.clone());
-    EndpointReport {
-        run,
-        endpoint,
-        group: GroupIndex(group),
-        account,
-        node: NodeId(String::new()),
-        phase: Phase::Initializing,
-        outcome: Outcome::Timeout,
-        reason: "It never reported its end: the run broke off before.".to_owned(),
-        registration_code: None,
-        call_code: None,
-        call_reason: None,
-        unregistered: false,
-        calls: Vec::new(),
-    }
+/// The node that carried an endpoint; none where the run ended before anybody did.
+fn carrier<'h>(header: &'h Header, cast: &Cast, endpoint: u32) -> Option<&'h NodeId> {
+    let (group, place) = cast.place(endpoint)?;
+    let carries = |share: &Share| {
+        share.group == group
+            && (share.first..share.first.saturating_add(share.count)).contains(&place)
+    };
+    let nodes = header.summary.as_ref().map(|summary| &summary.nodes)?;
+    let found = nodes.iter().find(|(_, shares)| shares.iter().any(carries));
+    found.map(|(node, _)| node)
 }
 
 /// A storage error as a request's answer.

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::{EndpointIndex, NodeId};
 use crate::phase::{Outcome, Phase, RunStatus};
 use crate::wire::{EndpointReport, Problem};
 
@@ -261,13 +262,24 @@ pub struct SeriesSecond {
 }
 
 /// An endpoint with its series.
+///
+/// The report is absent where nobody told how the endpoint ended, because its node or the coordinator
+/// was lost: that is no outcome, and it is counted in no outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EndpointResult {
-    /// How it ended.
-    pub report: EndpointReport,
+    /// Its number in the run.
+    pub endpoint: EndpointIndex,
     /// The group's name.
     pub group_name: String,
+    /// Account; blank where its group has none.
+    pub account: String,
+    /// The node that carried it; blank where none did.
+    pub node: NodeId,
+    /// The last phase that is known of it.
+    pub phase: Phase,
+    /// How it ended; none where it never told.
+    pub report: Option<EndpointReport>,
     /// Each second that has a row.
     pub seconds: Vec<SeriesSecond>,
     /// True where a SIP trace is stored.
@@ -308,8 +320,8 @@ pub struct RunResult {
     pub generator: GeneratorHealth,
     /// Thresholds.
     pub thresholds: Vec<ThresholdResult>,
-    /// Shares of nodes that were lost while the run went on; everything above is without what they
-    /// had not sent.
+    /// Shares of nodes that were lost during the run; everything above is without what they had not
+    /// sent.
     pub missing: Vec<MissingShare>,
     /// Aggregate series, a second each.
     pub seconds: Vec<SeriesSecond>,
@@ -317,7 +329,7 @@ pub struct RunResult {
     pub endpoints: Vec<EndpointResult>,
 }
 
-/// What a lost node did not deliver.
+/// What a lost node did not deliver, whether the run failed by it or went on without it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MissingShare {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use shared::wire::MediaReport;
-use tests::{Baresip, BaresipCall, Carillon, Kamailio, alone, until};
+use tests::{Baresip, BaresipCall, Carillon, Kamailio, Reported, alone, until};
 
 fn test(port: u16, codec: &str) -> String {
     format!(
@@ -72,10 +72,10 @@ fn both_ways(ours: &str, theirs: &str) {
         let endpoint = result
             .endpoints
             .iter()
-            .find(|endpoint| endpoint.report.account == *name);
+            .find(|endpoint| endpoint.account == *name);
         let report = &endpoint
             .unwrap_or_else(|| panic!("no endpoint {name}"))
-            .report;
+            .report();
         let media = report.calls.first().and_then(|call| call.media.as_ref());
         agree(
             name,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use lab::{Accounts, Action, Fault, Lab, LabConfig, LabHandle};
 use shared::phase::{Outcome, RunStatus};
 use shared::result::Verdict;
-use tests::{Carillon, Finished, free_ports};
+use tests::{Carillon, Finished, Reported, free_ports};
 
 fn lab(change: impl FnOnce(&mut LabConfig)) -> LabHandle {
     let mut config = LabConfig::default();
@@ -84,9 +84,9 @@ fn assert_ends(name: &str, finished: &Finished, account: &str, expected: &Expect
     let endpoint = result
         .endpoints
         .iter()
-        .find(|endpoint| endpoint.report.account.contains(account))
+        .find(|endpoint| endpoint.account.contains(account))
         .unwrap_or_else(|| panic!("{name}: no endpoint {account}:\n{output}"));
-    let report = &endpoint.report;
+    let report = endpoint.report();
     let sentence = report.reason.to_lowercase();
     let got = (report.outcome, report.registration_code, report.call_code);
     assert_eq!(
@@ -187,7 +187,7 @@ fn a_closed_port_is_told_at_once() {
     let [port] = free_ports();
     let finished = Carillon::run("closed", &registering(port), &[]).wait(SOON);
     let result = finished.result();
-    let report = &result.endpoints[0].report;
+    let report = result.endpoints[0].report();
     assert!(
         report.outcome.severity() == 10 && report.registration_code.is_none(),
         "{report:?}"
@@ -207,7 +207,7 @@ fn a_callee_that_never_answers_is_a_timeout() {
     let port = silent.local_addr().unwrap().port();
     let finished = Carillon::run("no-answer", &calling(port), &[]).wait(AFTER_TIMER_F);
     let result = finished.result();
-    let report = &result.endpoints[0].report;
+    let report = result.endpoints[0].report();
     assert_eq!(
         (report.outcome, report.call_code),
         (Outcome::Timeout, None),
@@ -277,11 +277,7 @@ fn a_number_that_nobody_has_is_a_failed_call() {
     );
     let test = test.replace("duration = \"50s\"", "duration = \"8s\"");
     let finished = Carillon::run("nobody", &test, &[]).wait(SOON);
-    let report = finished
-        .result()
-        .endpoints
-        .iter()
-        .map(|endpoint| &endpoint.report);
+    let report = finished.result().endpoints.iter().map(Reported::report);
     let report = report
         .into_iter()
         .find(|report| report.account == "alice")

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use shared::phase::{Outcome, RunStatus};
 use shared::result::{EndpointResult, RunResult};
-use tests::{Carillon, Finished, Heard, Scripted, until};
+use tests::{Carillon, Finished, Heard, Reported, Scripted, until};
 
 /// One peer of one caller group.
 struct Case {
@@ -97,12 +97,12 @@ fn run_cases(name: &str, duration: &str, cases: &[Case], within: Duration) -> Fi
         assert!(
             peer.join().is_ok(),
             "{group}: its peer did not see what it should (above)\n{:?}",
-            endpoint(finished.result(), group).report
+            endpoint(finished.result(), group).report()
         );
     }
     let result = finished.result();
     for case in cases {
-        let report = &endpoint(result, case.group).report;
+        let report = endpoint(result, case.group).report();
         assert!(
             case.outcomes.contains(&report.outcome),
             "{}: {report:?}",

@@ -21,7 +21,7 @@ use std::time::Duration;
 use lab::{Direction, Impairment, Lab, LabConfig, LabHandle, Loss, RelayConfig};
 use shared::result::RunResult;
 use shared::wire::MediaReport;
-use tests::{Carillon, RtpStream, Scratch, Tshark};
+use tests::{Carillon, Reported, RtpStream, Scratch, Tshark};
 
 /// A lab with its relay, and the group pair that goes through it.
 struct Route {
@@ -195,7 +195,7 @@ fn ends_of(result: &RunResult, name: &str) -> Vec<End> {
                 .iter()
                 .filter_map(|second| second.values.get("rtt_ms").copied())
                 .collect();
-            endpoint.report.calls.iter().map(move |call| End {
+            endpoint.report().calls.iter().map(move |call| End {
                 call_id: call.call_id.clone(),
                 caller: call.caller,
                 media: call.media.clone().expect("media"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::phase::{Outcome, RunStatus};
-use tests::{Carillon, Kamailio, alone};
+use tests::{Carillon, Kamailio, Reported, alone};
 
 /// Callers of one group call callees of another through the registrar at this port.
 fn pairs(port: u16, count: u32, duration: &str, call: &str) -> String {
@@ -72,7 +72,7 @@ fn two_hundred_pairs_register_call_and_leave_nothing_behind() {
     );
 
     for endpoint in &result.endpoints {
-        let report = &endpoint.report;
+        let report = endpoint.report();
         assert_eq!(
             report.outcome,
             Outcome::Success,
@@ -126,7 +126,7 @@ fn every_second_of_every_endpoint_is_in_the_result() {
         assert!(
             with_audio.len() >= 4,
             "{}: {with_audio:?}",
-            endpoint.report.account
+            endpoint.report().account
         );
         let whole: Vec<_> = with_audio
             .windows(2)
@@ -147,7 +147,11 @@ fn every_second_of_every_endpoint_is_in_the_result() {
                 .seconds
                 .iter()
                 .filter(|second| second.values.contains_key(key));
-            assert!(seconds.count() >= 3, "{key} of {}", endpoint.report.account);
+            assert!(
+                seconds.count() >= 3,
+                "{key} of {}",
+                endpoint.report().account
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::result::RunResult;
-use tests::{Carillon, Sipp, alone, free_ports};
+use tests::{Carillon, Reported, Sipp, alone, free_ports};
 
 const CALLS: u32 = 100;
 
@@ -85,7 +85,7 @@ sip_bind = "127.0.0.1:{port}"
 /// Every call has a media report with received audio, its loss, jitter and MOS.
 fn assert_metrics_of_every_call(result: &RunResult, packets: u64) {
     let mut calls = 0;
-    for report in result.endpoints.iter().map(|endpoint| &endpoint.report) {
+    for report in result.endpoints.iter().map(Reported::report) {
         for call in &report.calls {
             let media = call
                 .media

@@ -15,7 +15,8 @@ use lab::{Lab, LabConfig, LabHandle, RelayConfig};
 use shared::phase::Outcome;
 use shared::wire::{EndpointReport, MediaReport};
 use tests::{
-    Carillon, Finished, Heard, Scratch, Scripted, alone, rtp_packet, session, until, write_sine,
+    Carillon, Finished, Heard, Reported, Scratch, Scripted, alone, rtp_packet, session, until,
+    write_sine,
 };
 
 const PAIRS: u32 = 5;
@@ -70,11 +71,11 @@ fn assert_whole(finished: &Finished, endpoints: u32) {
         result.failures, finished.output
     );
     for endpoint in &result.endpoints {
-        let media = media(&endpoint.report);
+        let media = media(endpoint.report());
         assert!(
             media.rx_packets > 20 && media.rx_missing == 0 && media.tx_errors == 0,
             "{}: {media:?}",
-            endpoint.report.account
+            endpoint.report().account
         );
     }
 }
@@ -130,7 +131,7 @@ fn pairs_register_and_call_over_ipv6() {
         let finished = Carillon::run("ipv6", &test, &[]).wait(SOON);
         assert_whole(&finished, 2 * PAIRS);
         for endpoint in &finished.result().endpoints {
-            let media = media(&endpoint.report);
+            let media = media(endpoint.report());
             assert!(
                 media.local.starts_with("[::1]:") && media.remote.starts_with("[::1]:"),
                 "{media:?}"
@@ -298,7 +299,7 @@ fn check_shape(finished: &Finished, shape: &Shape) {
     let mut count = 0;
     for endpoint in of_shape {
         count += 1;
-        let media = media(&endpoint.report);
+        let media = media(endpoint.report());
         let name = shape.name;
         assert_eq!(
             media.codec.to_lowercase(),
@@ -312,7 +313,7 @@ fn check_shape(finished: &Finished, shape: &Shape) {
         );
         let mos = media.mos.expect("a MOS");
         assert!(shape.mos.contains(&mos), "{name}: MOS {mos}: {media:?}");
-        let duration_ms = endpoint.report.calls[0].duration_ms.expect("a duration");
+        let duration_ms = endpoint.report().calls[0].duration_ms.expect("a duration");
         let due = f64::from(duration_ms) / shape.ptime_ms as f64;
         let sent = media.tx_packets as f64;
         // The stream begins and ends within a few packets of the call; what was not sent because this
@@ -380,7 +381,7 @@ fn hold_and_update_are_obeyed() {
     let bye = peer.expect("BYE", SOON);
     peer.answer(&bye, 200, "", &[], "");
     let finished = run.wait(SOON);
-    let report = &finished.result().endpoints[0].report;
+    let report = finished.result().endpoints[0].report();
     assert_eq!(report.outcome, Outcome::Success, "{report:?}");
     let media = media(report);
     assert!(media.rx_packets > 0 && media.tx_errors == 0, "{media:?}");
@@ -416,7 +417,7 @@ fn a_change_does_not_move_media_to_a_third_party() {
     let bye = peer.expect("BYE", SOON);
     peer.answer(&bye, 200, "", &[], "");
     let finished = run.wait(SOON);
-    let report = &finished.result().endpoints[0].report;
+    let report = finished.result().endpoints[0].report();
     assert_eq!(report.outcome, Outcome::CompletedWithWarnings, "{report:?}");
     assert!(report.reason.contains("198.51.100.77"), "{}", report.reason);
     assert_eq!(media(report).tx_errors, 0, "{report:?}");
@@ -573,7 +574,7 @@ fn scripted_peers_call_and_are_called_over_tcp_and_ipv6() {
     caller.join().expect("the call over TCP");
     let finished = run.wait(SOON);
     for endpoint in &finished.result().endpoints {
-        let report = &endpoint.report;
+        let report = endpoint.report();
         assert_eq!(report.outcome, Outcome::Success, "{report:?}");
         let media = media(report);
         assert!(

@@ -3,7 +3,7 @@
 use console::measure_text_width;
 use shared::metric::{MetricId, Unit};
 use shared::phase::RunStatus;
-use shared::result::{Distribution, RunResult, ThresholdResult, Verdict};
+use shared::result::{Distribution, MissingShare, RunResult, ThresholdResult, Verdict};
 
 use super::Page;
 use crate::exit::Exit;
@@ -43,14 +43,33 @@ pub(super) fn head(result: &RunResult, page: Page<'_>) -> Vec<String> {
     {
         lines.extend(sentence(page, &last.sentence, 1));
     }
-    for problem in &result.problems {
-        let mut text = sentence(page, &problem.sentence, 5);
+    let problems = result.problems.iter();
+    let problems = problems.map(|problem| problem.sentence.clone());
+    for told in problems.chain(result.missing.iter().map(missing)) {
+        let mut text = sentence(page, &told, 5);
         if let Some(first) = text.first_mut() {
             *first = format!("   {} {}", ink.paint(Paint::Red, "✗"), first.trim_start());
         }
         lines.append(&mut text);
     }
     lines
+}
+
+/// Whoever reads figures of a run that lost a node reads first what is not in them.
+fn missing(share: &MissingShare) -> String {
+    let from = clock(u64::from(share.from_second) * 1_000);
+    let unreported = match share.unreported {
+        0 => "all of them told how they ended".to_owned(),
+        some => format!(
+            "{} of them never told how they ended",
+            count(u64::from(some))
+        ),
+    };
+    format!(
+        "The figures are without node `{}` from {from} on: it carried {} endpoints, {unreported}.",
+        share.node,
+        count(u64::from(share.endpoints)),
+    )
 }
 
 pub(super) fn generator(result: &RunResult, page: Page<'_>) -> Vec<String> {

@@ -2,8 +2,8 @@ use shared::phase::Outcome;
 use shared::phase::RunStatus;
 use shared::result::StatusMove;
 use shared::result::{
-    Counts, Distribution, FailureRow, GeneratorHealth, MetricSummary, Part, Ratios, SCHEMA_VERSION,
-    SeriesSecond, ThresholdResult, Verdict,
+    Counts, Distribution, FailureRow, GeneratorHealth, MetricSummary, MissingShare, Part, Ratios,
+    SCHEMA_VERSION, SeriesSecond, ThresholdResult, Verdict,
 };
 
 use super::*;
@@ -163,6 +163,23 @@ fn a_summary_is_exact_and_stays_inside_its_width() {
         let wide = |line: &&String| console::measure_text_width(line) > width;
         assert_eq!(lines.iter().find(wide), None);
     }
+}
+
+#[test]
+fn what_a_lost_node_did_not_deliver_is_told_before_the_figures() {
+    let mut result = result(Verdict::Passed);
+    result.missing = vec![MissingShare {
+        node: "fra-2".to_owned(),
+        last_seen_unix_ms: 1,
+        from_second: 72,
+        endpoints: 1_200,
+        unreported: 1_199,
+    }];
+    let text = lines(&result, page(120)).join("\n");
+    let told = "The figures are without node `fra-2` from 01:12 on: it carried";
+    let at = text.find(told).unwrap_or_else(|| panic!("{text}"));
+    assert!(text.contains("199 of them never told"), "{text}");
+    assert!(at < text.find("endpoints  registered").unwrap(), "{text}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use shared::api::EndpointRow;
 use shared::definition::Test;
-use shared::id::{EndpointIndex, NodeId};
+use shared::id::{EndpointIndex, GroupIndex, NodeId};
 use shared::metric::{self, MetricId};
 use shared::phase::{Outcome, Phase};
 use shared::wire::{EndpointReport, Frame, MediaReport, Share};
@@ -92,12 +92,24 @@ impl Cast {
         after.saturating_sub(1)
     }
 
-    fn group_name(&self, endpoint: u32) -> &str {
+    /// The position of an endpoint's group and its own in the group; none where the run has no groups.
+    pub(crate) fn place(&self, endpoint: u32) -> Option<(GroupIndex, u32)> {
+        let group = self.group_of(endpoint);
+        let (first, _) = self.groups.get(group)?;
+        Some((
+            GroupIndex(u16::try_from(group).ok()?),
+            endpoint.checked_sub(*first)?,
+        ))
+    }
+
+    /// The name of an endpoint's group.
+    pub(crate) fn group_name(&self, endpoint: u32) -> &str {
         let group = self.groups.get(self.group_of(endpoint));
         group.map_or("", |(_, name)| name)
     }
 
-    fn account(&self, endpoint: u32) -> &str {
+    /// An endpoint's account; blank where its group has none for it.
+    pub(crate) fn account(&self, endpoint: u32) -> &str {
         self.accounts
             .get(endpoint as usize)
             .map_or("", |account| account)

@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use shared::id::NodeId;
 use shared::metric::{Better, CATALOGUE, Kind, Metric, MetricId};
 use shared::phase::Phase;
 use shared::result::{
     FailureRow, GeneratorHealth, MissingShare, Part, SecondValues, SeriesSecond, ThresholdResult,
     Verdict,
 };
-use shared::wire::{GeneratorSecond, Problem};
+use shared::wire::{GeneratorSecond, Problem, Share};
 
 use super::generator::at_ms;
 use super::part::Sketches;
@@ -204,6 +205,8 @@ pub(crate) struct Summary {
     pub(crate) generator: GeneratorHealth,
     /// Thresholds.
     pub(crate) thresholds: Vec<ThresholdResult>,
-    /// Shares of lost nodes that it went on without.
+    /// Shares of lost nodes.
     pub(crate) missing: Vec<MissingShare>,
+    /// Who carried what: reports tell it of endpoints that ended, nothing else of the others.
+    pub(crate) nodes: Vec<(NodeId, Vec<Share>)>,
 }

@@ -122,8 +122,11 @@ impl Reader {
     ///
     /// Costs: a pass over all reports; 32 octets and the names of each endpoint are held.
     pub(crate) fn roster(&self) -> Result<Roster, StoreError> {
-        let test = self.header()?.test;
-        let mut roster = Roster::new(&test);
+        let header = self.header()?;
+        let mut roster = Roster::new(&header.test);
+        for (node, shares) in header.summary.iter().flat_map(|summary| &summary.nodes) {
+            roster.assign(node, shares);
+        }
         for report in parts::scan::<EndpointReport>(&self.store.reports, &[], "an endpoint") {
             roster.report(&report?.1);
         }

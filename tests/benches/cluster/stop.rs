@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use shared::api::{Run, SavedTest};
 use shared::result::RunResult;
-use tests::{NatsServer, wait_for};
+use tests::{NatsServer, Reported, wait_for};
 
 use crate::start::{coordinator, nodes, organization};
 
@@ -58,7 +58,7 @@ pub(crate) fn run() {
         let result: RunResult = api.read(&format!("{at}/result"));
         let answered = result.endpoints.iter().filter(|endpoint| {
             endpoint
-                .report
+                .report()
                 .calls
                 .iter()
                 .all(|call| call.sdd_ms.is_some() || !call.caller)

@@ -36,7 +36,7 @@ fn groups_go_where_they_were_asked_to_and_what_is_not_there_is_named() {
             .endpoints
             .iter()
             .filter(|endpoint| endpoint.group_name == group);
-        let names: BTreeSet<String> = of.map(|endpoint| endpoint.report.node.0.clone()).collect();
+        let names: BTreeSet<String> = of.map(|endpoint| endpoint.node.0.clone()).collect();
         names.into_iter().collect()
     };
     assert_eq!(
@@ -93,9 +93,9 @@ fn accounts_are_never_used_twice_at_once_across_runs() {
         );
         for endpoint in &result(&cluster, run).endpoints {
             assert!(
-                used.insert(endpoint.report.account.clone()),
+                used.insert(endpoint.account.clone()),
                 "{} twice",
-                endpoint.report.account
+                endpoint.account
             );
         }
     }

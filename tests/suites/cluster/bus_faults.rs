@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use shared::phase::{Outcome, RunStatus};
-use tests::Capture;
+use tests::{Capture, Reported};
 
 use crate::fixture::{
     Cluster, Moments, PATIENCE, no_second_is_missing, pairs, result, rounds, stage, start, takes,
@@ -50,10 +50,10 @@ fn a_run_survives_many_restarts_of_nats_without_a_missing_second() {
     assert_eq!(result.endpoints.len(), CALLS as usize * 2);
     for endpoint in &result.endpoints {
         assert_eq!(
-            endpoint.report.outcome,
+            endpoint.report().outcome,
             Outcome::Success,
             "{:?}",
-            endpoint.report
+            endpoint.report()
         );
     }
     assert_eq!(

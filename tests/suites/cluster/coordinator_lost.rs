@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use shared::phase::{Outcome, RunStatus};
 use shared::result::RunResult;
+use tests::Reported;
 
 use crate::fixture::{
     Cluster, Moments, PATIENCE, no_second_is_missing, pairs, result, rounds, stage, start, target,
@@ -87,10 +88,10 @@ fn run_through(
     );
     for endpoint in &result.endpoints {
         assert_eq!(
-            endpoint.report.outcome,
+            endpoint.report().outcome,
             Outcome::Success,
             "{:?}",
-            endpoint.report
+            endpoint.report()
         );
     }
     no_second_is_missing(&result);

@@ -189,7 +189,7 @@ pub(crate) fn no_second_is_missing(result: &RunResult) {
             .iter()
             .map(|second| second.second)
             .collect();
-        let number = endpoint.report.endpoint.0;
+        let number = endpoint.endpoint.0;
         assert!(is_whole(&seconds), "endpoint {number}: {seconds:?}");
         assert!(!seconds.is_empty(), "endpoint {number} has no second");
     }

@@ -7,7 +7,8 @@ use shared::api::{Node, NodeState, Page, SavedTest};
 use shared::phase::{Outcome, RunStatus};
 use shared::result::RunResult;
 use tests::{
-    Capture, Kamailio, NatsServer, Network, Service, Stage, Worker, assert_late_at_most, until,
+    Capture, Kamailio, NatsServer, Network, Reported, Service, Stage, Worker, assert_late_at_most,
+    until,
 };
 
 use crate::bus_faults::unix;
@@ -121,22 +122,22 @@ fn a_run_over_three_hosts_adds_up_and_pairs_across_hosts_carry_media() {
     let heard = if result.generator.saturated { 1.0 } else { 4.0 };
     for endpoint in &result.endpoints {
         assert_eq!(
-            endpoint.report.outcome,
+            endpoint.report().outcome,
             Outcome::Success,
             "{:?}",
-            endpoint.report
+            endpoint.report()
         );
-        let node = endpoint.report.node.0.clone();
+        let node = endpoint.node.0.clone();
         *shares
             .entry((endpoint.group_name.clone(), node))
             .or_default() += 1;
-        let call = endpoint.report.calls.first().expect("a call");
+        let call = endpoint.report().calls.first().expect("a call");
         let media = call.media.as_ref().expect("media");
-        assert!(media.rx_packets > 300, "{:?}", endpoint.report);
+        assert!(media.rx_packets > 300, "{:?}", endpoint.report());
         assert!(
             media.mos.is_some_and(|mos| mos > heard),
             "{:?}",
-            endpoint.report
+            endpoint.report()
         );
     }
     println!("{shares:#?}");

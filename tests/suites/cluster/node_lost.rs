@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use shared::api::{LedgerEntry, NodeState, Organization, Page, TransferKind};
-use shared::phase::RunStatus;
-use tests::Stage;
+use shared::api::{EndpointRow, LedgerEntry, NodeState, Organization, Page, TransferKind};
+use shared::phase::{Phase, RunStatus};
+use shared::result::EndpointResult;
+use tests::{Stage, until};
 
 use crate::fixture::{
     Cluster, Moments, PATIENCE, pairs, result, rounds, stage, start, takes, target, wait_for_calls,
@@ -61,6 +62,9 @@ fn a_killed_node_fails_the_run_in_time_and_its_next_life_ends_its_calls() {
             free >= Duration::from_secs(12),
             "free after {free:?} already"
         );
+        let lost = result(&cluster, &run).missing;
+        let lost: Vec<&str> = lost.iter().map(|share| share.node.as_str()).collect();
+        assert_eq!(lost, ["b"]);
         let ledger: Page<LedgerEntry> = cluster.api().read("ledger?limit=500");
         let of_run = ledger
             .items
@@ -100,6 +104,13 @@ fn a_run_that_may_go_on_without_a_node_says_what_is_missing() {
     let stage = stage(&cluster, &lab, 40);
     let test = pairs(&stage, 20, "30s", &json!({ "on_node_loss": "continue" }));
     let run = start(&cluster, &stage, &test, &lab);
+    until("figures of all of the node's endpoints", PATIENCE, || {
+        let rows: Page<EndpointRow> = cluster
+            .api()
+            .read(&format!("runs/{}/endpoints?node=a", run.id));
+        assert_eq!(rows.items.len(), 20);
+        rows.items.iter().all(|row| row.mos.is_some()).then_some(())
+    });
     cluster.nodes[0].kill();
     let ended = stage.wait_for_end(run.id, PATIENCE);
     assert_eq!(
@@ -115,17 +126,22 @@ fn a_run_that_may_go_on_without_a_node_says_what_is_missing() {
     };
     assert_eq!((missing.node.as_str(), missing.endpoints), ("a", 20));
     assert_eq!(missing.unreported, 20);
-    let reported = result
-        .endpoints
-        .iter()
-        .filter(|endpoint| endpoint.report.node.0 == "b");
-    assert_eq!(reported.count(), 20);
+    let of = |node: &str| -> Vec<&EndpointResult> {
+        let endpoints = result.endpoints.iter();
+        endpoints
+            .filter(|endpoint| endpoint.node.0 == node)
+            .collect()
+    };
+    assert_eq!((of("a").len(), of("b").len()), (20, 20));
+    // Nobody knows how the lost ones ended, so nothing is claimed; what was measured before is there.
+    for endpoint in of("a") {
+        assert_eq!(endpoint.report, None);
+        assert!(endpoint.phase == Phase::Incall, "{endpoint:?}");
+        assert!(!endpoint.account.is_empty() && !endpoint.seconds.is_empty());
+    }
+    assert_eq!(result.all.counts.outcomes.iter().sum::<u32>(), 20);
     // What went on has all its seconds.
-    for endpoint in result
-        .endpoints
-        .iter()
-        .filter(|endpoint| endpoint.report.node.0 == "b")
-    {
+    for endpoint in of("b") {
         assert!(
             endpoint.seconds.len() >= 25,
             "{} seconds",

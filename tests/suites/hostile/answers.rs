@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::phase::Outcome;
-use tests::{Heard, RtpEcho, Scripted, session, until};
+use tests::{Heard, Reported, RtpEcho, Scripted, session, until};
 
 use super::{
     Case, FAILED, FINE, NETWORK, NOT_TORN_DOWN, SOON, UNUSABLE, WARNED, case, endpoint, run_cases,
@@ -117,7 +117,7 @@ const CASES: [Case; 17] = [
 fn hostile_answers_end_as_outcomes() {
     let finished = run_cases("hostile", "12s", &CASES, Duration::from_secs(30));
     let result = finished.result();
-    let third = &endpoint(result, "third-party").report;
+    let third = endpoint(result, "third-party").report();
     assert_eq!(result.endpoints.len(), CASES.len());
     assert!(
         third.calls.iter().all(|call| call.media.is_none()),

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use shared::phase::Outcome;
-use tests::{Carillon, RtpEcho, Scripted, free_ports, rtp_packet, session, until};
+use tests::{Carillon, Reported, RtpEcho, Scripted, free_ports, rtp_packet, session, until};
 
 use super::{
     SOON, assert_unharmed, call_when_ready, endpoint, hang_up, invite_when_free, receivers,
@@ -29,7 +29,7 @@ fn hostile_callers_leave_receivers_usable() {
     let finished = run.wait(Duration::from_secs(30));
     let result = finished.result();
     for (group, sent) in ["own", "shared"].into_iter().zip(heard) {
-        let report = &endpoint(result, group).report;
+        let report = endpoint(result, group).report();
         assert_eq!(report.outcome, Outcome::Success, "{group}: {report:?}");
         let media = report.calls[0].media.as_ref().unwrap();
         assert!(
@@ -45,7 +45,7 @@ fn hostile_callers_leave_receivers_usable() {
         );
         assert_eq!(media.loss_pct, Some(0.0), "{group}: {media:?}");
     }
-    let own_media = endpoint(result, "own").report.calls[0]
+    let own_media = endpoint(result, "own").report().calls[0]
         .media
         .clone()
         .unwrap();
@@ -58,7 +58,7 @@ fn hostile_callers_leave_receivers_usable() {
         "{:?}",
         result.generator
     );
-    let aimed = &endpoint(result, "aimed").report;
+    let aimed = endpoint(result, "aimed").report();
     assert_eq!(aimed.outcome, Outcome::Oserror, "{aimed:?}");
     assert!(aimed.reason.contains("198.51.100.77"), "{}", aimed.reason);
     assert!(

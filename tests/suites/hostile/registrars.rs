@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use shared::phase::Outcome;
-use tests::{Carillon, Heard, Scripted};
+use tests::{Carillon, Heard, Reported, Scripted};
 
 use super::{SOON, endpoint};
 
@@ -57,7 +57,7 @@ fn hostile_registrars_end_as_outcomes() {
     for ((name, _, code, words), peer) in REGISTRARS.into_iter().zip(peers) {
         let attempts = peer.join().expect("a registrar");
         assert!(attempts <= 12, "{name}: {attempts} REGISTERs");
-        let report = &endpoint(result, name).report;
+        let report = endpoint(result, name).report();
         let expected = if code == Some(200) {
             Outcome::Success
         } else {

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use shared::phase::Outcome;
-use tests::{Carillon, RtpEcho, Scripted, free_ports, session};
+use tests::{Carillon, Reported, RtpEcho, Scripted, free_ports, session};
 
 use super::{
     Case, NOT_TORN_DOWN, SOON, TIMED_OUT, assert_unharmed, call_when_ready, case, endpoint,
@@ -151,7 +151,7 @@ fn never_acknowledge() {
     assert_eq!(answers, 11, "{:?}", caller.seen());
     unfinished.join().expect("the unfinished message");
     let finished = run.wait(TIMERS);
-    let report = &endpoint(finished.result(), "callee").report;
+    let report = endpoint(finished.result(), "callee").report();
     assert_eq!(report.outcome, Outcome::CallFailed, "{report:?}");
     assert!(report.reason.contains("no ACK"), "{}", report.reason);
     assert_unharmed(&finished);
@@ -206,7 +206,7 @@ fn registrar_that_falls_silent() {
     assert_eq!(removal.header("Call-ID"), first.header("Call-ID"));
     registrar.answer(&removal, 200, "r", &[], "");
     let finished = run.wait(TIMERS);
-    let report = &endpoint(finished.result(), "phones").report;
+    let report = endpoint(finished.result(), "phones").report();
     assert_eq!(report.outcome, Outcome::RegistrationFailed, "{report:?}");
     assert!(report.unregistered, "{report:?}");
     assert!(report.reason.contains("no answer"), "{}", report.reason);

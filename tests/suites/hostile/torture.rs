@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tests::{Carillon, RtpEcho, Scripted, free_ports, until};
+use tests::{Carillon, Reported, RtpEcho, Scripted, free_ports, until};
 
 use super::{SOON, assert_unharmed, call_when_ready, hang_up, receivers};
 
@@ -72,7 +72,7 @@ fn torture_leaves_the_program_working() {
         .result()
         .endpoints
         .iter()
-        .flat_map(|endpoint| &endpoint.report.calls)
+        .flat_map(|endpoint| &endpoint.report().calls)
         .filter(|report| report.call_id.starts_with("scripted-") && report.established);
     assert_eq!(clean.count(), 3, "{}", finished.output);
 }

@@ -153,10 +153,8 @@ impl Run {
             self.endpoints()
         );
         let is_over = loss == Loss::LeaseLost || loss == Loss::Drained;
-        let goes_on = self.frozen.test.on_node_loss == OnNodeLoss::Continue
-            && self.status() != RunStatus::Queued
-            && self.members.iter().any(|member| !member.lost);
-        if goes_on {
+        let began = self.status() != RunStatus::Queued;
+        if began {
             self.missing.push(MissingShare {
                 node: node.0.clone(),
                 last_seen_unix_ms: seen,
@@ -164,6 +162,11 @@ impl Run {
                 endpoints: carried,
                 unreported: 0,
             });
+        }
+        let goes_on = self.frozen.test.on_node_loss == OnNodeLoss::Continue
+            && began
+            && self.members.iter().any(|member| !member.lost);
+        if goes_on {
             self.aggregate.ended(&node);
             self.close_seconds(now);
             self.tell_of_lost(&node, &shares);

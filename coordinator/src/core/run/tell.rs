@@ -39,6 +39,10 @@ impl Run {
             generator,
             thresholds,
             missing: self.missing.clone(),
+            nodes: self
+                .shares()
+                .map(|(node, shares)| (node.clone(), shares.to_vec()))
+                .collect(),
         }
     }
 
