@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use shared::id::{EndpointIndex, OrganizationId, RunId};
+use shared::id::{EndpointIndex, GroupIndex, NodeId, OrganizationId, RunId};
 use shared::metric;
 use shared::phase::{Outcome, Phase, RunStatus};
-use shared::result::StatusMove;
-use shared::wire::Column;
+use shared::result::{GeneratorHealth, Part, StatusMove, Verdict};
+use shared::wire::{Column, Share};
 
 mod commits;
 mod damage;
@@ -18,6 +18,7 @@ mod full;
 
 use super::*;
 use crate::core::run::Record;
+use crate::core::summary::Summary;
 use crate::testing::{self, RUN};
 
 /// A directory of its own, removed in the end.
@@ -309,6 +310,29 @@ fn a_stored_run_lists_its_endpoints_also_those_that_never_told_their_end() {
     };
     let trace = Record::Trace(Box::new(trace));
     writer.push(Command::Record(RUN, trace)).unwrap();
+    let share = |first, count| Share {
+        group: GroupIndex(0),
+        first,
+        count,
+    };
+    let summary = Summary {
+        began_unix_ms: None,
+        elapsed_ms: 0,
+        problems: Vec::new(),
+        verdict: Verdict::Failed,
+        all: Part::default(),
+        groups: Vec::new(),
+        failures: Vec::new(),
+        generator: GeneratorHealth::default(),
+        thresholds: Vec::new(),
+        missing: Vec::new(),
+        nodes: vec![
+            (NodeId("left".to_owned()), vec![share(0, 3), share(4, 296)]),
+            (NodeId("lost".to_owned()), vec![share(3, 1)]),
+        ],
+    };
+    let summary = Record::Summary(Box::new(summary));
+    writer.push(Command::Record(RUN, summary)).unwrap();
     wait(&writer);
     let rows = Reader::open(&meta, RUN)
         .unwrap()
@@ -326,5 +350,6 @@ fn a_stored_run_lists_its_endpoints_also_those_that_never_told_their_end() {
     );
     let lost = rows.row(3).unwrap();
     assert_eq!((lost.phase, lost.outcome), (Phase::Incall, None));
+    assert_eq!(lost.node.0, "lost");
     assert!(lost.has_trace && !ended.has_trace);
 }
