@@ -4,7 +4,6 @@
 //! far the run was when it was last written down; whether its nodes still hold it they tell in their
 //! renewals, and what is missing they send again.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use actix::WeakAddr;
@@ -16,7 +15,7 @@ use super::live_run::LiveRun;
 use crate::core::limits::Limits;
 use crate::core::record::RunRecord;
 use crate::core::roster::Roster;
-use crate::core::run::{Input, Output, Run};
+use crate::core::run::{Backlog, Input, Output, Run};
 use crate::handle::CoordinatorConfig;
 use crate::live::Shown;
 use crate::store::{Command, Meta, Reader, StoreError};
@@ -122,7 +121,7 @@ impl CoordinatorActor {
         };
         let mut live = LiveRun::left((*record).clone(), Limits::local(&self.plan));
         live.has_ended = true;
-        live.held.push_back(Output::Release);
+        live.backlog.push(Output::Release);
         self.runs.insert(run, live);
         self.perform(run, address);
     }
@@ -144,8 +143,7 @@ impl LiveRun {
             pools: Vec::new(),
             found: Vec::new(),
             document: None,
-            held: VecDeque::new(),
-            committing: false,
+            backlog: Backlog::default(),
             is_stored: true,
             has_ended: false,
             waiting: Vec::new(),

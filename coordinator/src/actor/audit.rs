@@ -84,7 +84,11 @@ impl CoordinatorActor {
 
     /// Runs that hold a slot and of which nothing is on its way to the disk.
     fn idle_holders(&self) -> Vec<RunId> {
-        let idle = |run: &RunId| self.runs.get(run).is_none_or(|live| !live.committing);
+        let idle = |run: &RunId| {
+            self.runs
+                .get(run)
+                .is_none_or(|live| !live.backlog.is_committing())
+        };
         self.ledger.holders().filter(idle).collect()
     }
 }

@@ -71,7 +71,7 @@ impl CoordinatorActor {
         let Some(live) = self.runs.get_mut(&run) else {
             return;
         };
-        live.committing = true;
+        live.backlog.commit_began();
         let record = Arc::new(live.record.clone());
         let document = live.document.clone();
         let status = record.status();

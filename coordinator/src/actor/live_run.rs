@@ -1,6 +1,5 @@
 //! A run in the actor's hands: its core, its record, and what waits for a commit.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use shared::definition::Test;
@@ -13,7 +12,7 @@ use super::update::Parked;
 use crate::core::limits::{Limits, Wanted};
 use crate::core::record::RunRecord;
 use crate::core::request::GroupPool;
-use crate::core::run::{Output, Run};
+use crate::core::run::{Backlog, Output, Run};
 use crate::handle::RequestError;
 use crate::live::Shown;
 
@@ -36,10 +35,8 @@ pub(super) struct LiveRun {
     pub(super) found: Vec<Problem>,
     /// The frozen document; taken by the acceptance.
     pub(super) document: Option<Arc<str>>,
-    /// What the core put out and what is not done yet, in its order.
-    pub(super) held: VecDeque<Output>,
-    /// A commit is under way: all of `held` waits for it.
-    pub(super) committing: bool,
+    /// What the core put out and what is not done yet.
+    pub(super) backlog: Backlog,
     /// Some commit of it is on disk.
     pub(super) is_stored: bool,
     /// Its terminal record is on disk.
@@ -72,14 +69,8 @@ impl LiveRun {
 
     /// Takes over what the core put out. What is sent is given back: it waits for no commit.
     pub(super) fn take_outputs(&mut self) -> Vec<Output> {
-        let mut sent = Vec::new();
-        while let Some(output) = self.core.as_mut().and_then(Run::poll) {
-            match &output {
-                Output::Send(..) => sent.push(output),
-                _ => self.held.push_back(output),
-            }
-        }
-        sent
+        let core = self.core.as_mut();
+        core.map_or_else(Vec::new, |core| self.backlog.take(core))
     }
 
     /// Takes a move into the record. `is_released`: nothing of the run lives on any node any more.

@@ -106,10 +106,10 @@ impl CoordinatorActor {
             let Some(live) = self.runs.get_mut(&run) else {
                 return;
             };
-            if live.committing {
+            if live.backlog.is_committing() {
                 break;
             }
-            match live.held.pop_front() {
+            match live.backlog.next() {
                 Some(Output::Move(step)) => self.step(run, &step, address),
                 Some(Output::Release) => self.release(run, address),
                 Some(output) => self.effect(run, output),
@@ -140,7 +140,9 @@ impl CoordinatorActor {
     /// with the storage already, so the records come before it.
     fn checkpoint(&mut self, run: RunId, address: &WeakAddr<Self>) {
         let at = now();
-        let core = self.runs.get_mut(&run).and_then(|live| live.core.as_mut());
+        let live = self.runs.get_mut(&run);
+        let live = live.filter(|live| !live.backlog.has_record());
+        let core = live.and_then(|live| live.core.as_mut());
         let Some(core) = core.filter(|core| core.is_checkpoint_due(at)) else {
             return;
         };
@@ -214,7 +216,7 @@ impl CoordinatorActor {
         let is_released = live.core.as_ref().is_none_or(Run::is_released);
         live.moved(step, is_released);
         // PENDING is stored by the commit of what follows it, where that is decided already.
-        let followed = live.held.iter().any(|next| matches!(next, Output::Move(_)));
+        let followed = live.backlog.has_move();
         if step.status != RunStatus::Pending || !followed {
             self.store(run, address);
         }
@@ -286,7 +288,7 @@ impl CoordinatorActor {
         let Some(live) = self.runs.get_mut(&run) else {
             return;
         };
-        live.committing = false;
+        live.backlog.commit_ended();
         live.is_stored = true;
         match status {
             RunStatus::Queued => {
@@ -378,7 +380,7 @@ impl CoordinatorActor {
             return;
         };
         tracing::error!(%run, status = %record.status(), %error, "a status is not stored");
-        live.committing = false;
+        live.backlog.commit_ended();
         match record.status() {
             // The stop goes on; the commit of the end has this move as well.
             RunStatus::Stopping => self.perform(run, address),
@@ -405,7 +407,7 @@ impl CoordinatorActor {
         };
         live.refuse(&refusal(error));
         live.core = None;
-        live.held.clear();
+        live.backlog.clear();
         let was_decided = live.record.status().is_terminal();
         if live.is_stored && !was_decided {
             let record = &mut live.record;

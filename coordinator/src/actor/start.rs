@@ -1,6 +1,5 @@
 //! How runs begin: from a saved test through the API, or from a test file of the command line.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use actix::{AsyncContext, Handler, Message, MessageResult};
@@ -16,7 +15,7 @@ use crate::core::limits::{Limits, Wanted};
 use crate::core::record::{LOCAL, RunRecord};
 use crate::core::request::{Assembled, StartRequest};
 use crate::core::roster::Roster;
-use crate::core::run::{Frozen, Input, Run};
+use crate::core::run::{Backlog, Frozen, Input, Run};
 use crate::core::validate::{Context, validate};
 use crate::handle::RequestError;
 use crate::live::Shown;
@@ -239,8 +238,7 @@ impl CoordinatorActor {
             pools: new.assembled.pools,
             found: new.assembled.problems,
             document: new.document,
-            held: VecDeque::new(),
-            committing: false,
+            backlog: Backlog::default(),
             is_stored: false,
             has_ended: false,
             waiting: vec![new.waiting],

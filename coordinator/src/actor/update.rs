@@ -69,7 +69,7 @@ impl CoordinatorActor {
         let run = parked.update.run;
         let mut live = self.runs.get_mut(&run).filter(|live| live.core.is_some());
         if let Some(live) = live.as_mut()
-            && live.committing
+            && live.backlog.is_committing()
         {
             if live.parked.len() < PARKED_MAX {
                 live.parked.push(parked);

@@ -4,6 +4,7 @@
 //! a second; all deadlines are kept in here. After its terminal status a run only waits for its nodes
 //! to let go of it. Source: PRODUCT §2, §3, §7; DESIGN "The way of a run", 9 and 10.
 
+mod backlog;
 mod checkpoint;
 mod ending;
 mod items;
@@ -14,6 +15,7 @@ mod relay;
 mod start;
 mod tell;
 
+pub(crate) use backlog::Backlog;
 pub(crate) use kinds::{Frozen, Input, Output, Record, StopCause, Untaken, World};
 
 use std::collections::VecDeque;

@@ -1,7 +1,5 @@
 //! What the cores put out, in the actor's order.
 
-use std::collections::VecDeque;
-
 use shared::id::{OrganizationId, RegistrarId, RunId};
 use shared::phase::RunStatus;
 use shared::result::StatusMove;
@@ -13,7 +11,7 @@ use crate::core::ledger::Transfer;
 use crate::core::limits::{Limits, Wanted, exceeded};
 use crate::core::record::RunRecord;
 use crate::core::request::GroupPool;
-use crate::core::run::{Frozen, Input, Output, Record, Run, World};
+use crate::core::run::{Backlog, Frozen, Input, Output, Record, Run, World};
 
 /// A run in the coordinator's hands.
 #[derive(Debug)]
@@ -22,10 +20,7 @@ pub(super) struct Live {
     pub(super) record: RunRecord,
     pub(super) limits: Limits,
     pub(super) pools: Vec<GroupPool>,
-    /// What the core put out and what is not done yet, in its order.
-    pub(super) held: VecDeque<Output>,
-    /// A commit is under way: all of `held` waits for it.
-    pub(super) committing: bool,
+    pub(super) backlog: Backlog,
 }
 
 /// A transfer with what is stored in the same commit.
@@ -81,8 +76,7 @@ impl CoordinatorCore {
             record,
             limits,
             pools,
-            held: VecDeque::new(),
-            committing: false,
+            backlog: Backlog::default(),
         };
         self.runs.insert(start.run, live);
         self.drive(now, start.run, Input::Wake);
@@ -148,16 +142,12 @@ impl CoordinatorCore {
             let Some(live) = self.runs.get_mut(&run) else {
                 return;
             };
-            let mut sent = Vec::new();
-            while let Some(output) = live.core.poll() {
-                match output {
-                    Output::Send(node, life, body) => sent.push((node, life, body)),
-                    other => live.held.push_back(other),
+            let sent = live.backlog.take(&mut live.core);
+            let next = live.backlog.next();
+            for output in sent {
+                if let Output::Send(node, life, body) = output {
+                    self.send(now, node, life, body);
                 }
-            }
-            let next = (!live.committing).then(|| live.held.pop_front()).flatten();
-            for (node, life, body) in sent {
-                self.send(now, node, life, body);
             }
             match next {
                 Some(Output::Move(step)) => self.step(now, run, &step),
@@ -208,7 +198,7 @@ impl CoordinatorCore {
         if settles {
             live.record.settle();
         }
-        live.committing = true;
+        live.backlog.commit_began();
         let record = live.record.clone();
         let transfer = match step.status {
             RunStatus::Queued => Some(Transfer::Reserve(run)),
@@ -230,7 +220,7 @@ impl CoordinatorCore {
             return;
         }
         let used = live.record.settle();
-        live.committing = true;
+        live.backlog.commit_began();
         let record = live.record.clone();
         self.commit(now, record, Some(Transfer::Settle { run, used }));
     }
@@ -284,11 +274,7 @@ impl CoordinatorCore {
             return;
         };
         // Records that wait for a commit are not written yet.
-        let waits = live.committing
-            || live
-                .held
-                .iter()
-                .any(|output| matches!(output, Output::Store(_)));
+        let waits = live.backlog.is_committing() || live.backlog.has_record();
         if waits || !live.core.is_checkpoint_due(now) {
             return;
         }
@@ -335,7 +321,7 @@ impl CoordinatorCore {
             self.unsettled.retain(|left| *left != run);
             return;
         };
-        live.committing = false;
+        live.backlog.commit_ended();
         if status == RunStatus::Queued {
             let test = Box::new(live.core.test().clone());
             let accounts = self.accounts.of(run);
@@ -343,11 +329,9 @@ impl CoordinatorCore {
             self.queue.enter(run);
         }
         self.drive(now, run, Input::Committed(status));
-        if self
-            .runs
-            .get(&run)
-            .is_some_and(|live| live.core.is_done() && !live.committing && live.held.is_empty())
-            && let Some(live) = self.runs.remove(&run)
+        if self.runs.get(&run).is_some_and(|live| {
+            live.core.is_done() && !live.backlog.is_committing() && live.backlog.is_empty()
+        }) && let Some(live) = self.runs.remove(&run)
         {
             self.untaken.add(live.core.untaken());
         }
@@ -357,7 +341,11 @@ impl CoordinatorCore {
     pub(super) fn idle_holders(&self) -> impl Iterator<Item = RunId> {
         self.ledger
             .holders()
-            .filter(|run| self.runs.get(run).is_none_or(|live| !live.committing))
+            .filter(|run| {
+                self.runs
+                    .get(run)
+                    .is_none_or(|live| !live.backlog.is_committing())
+            })
             .filter(|run| !self.unsettled.contains(run))
     }
 }

@@ -20,7 +20,7 @@ use crate::core::limits::{Limits, Wanted};
 use crate::core::plan::Plan;
 use crate::core::queue::StartQueue;
 use crate::core::record::RunRecord;
-use crate::core::run::Run;
+use crate::core::run::{Backlog, Run};
 
 impl CoordinatorCore {
     /// Starts on a disk: with the next epoch, taking over what lives and ending what cannot.
@@ -93,8 +93,7 @@ impl CoordinatorCore {
                     ..Limits::local(&Plan::default())
                 },
                 pools: Vec::new(),
-                held: VecDeque::new(),
-                committing: false,
+                backlog: Backlog::default(),
             };
             self.runs.insert(run, live);
             return;
