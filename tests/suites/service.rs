@@ -10,6 +10,8 @@
 
 #[path = "service/client.rs"]
 mod client;
+#[path = "service/late.rs"]
+mod late;
 #[path = "service/manager.rs"]
 mod manager;
 #[path = "service/process.rs"]

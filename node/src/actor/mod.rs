@@ -8,6 +8,7 @@ mod endpoint;
 mod engine_reports;
 mod former;
 mod group;
+mod lingering;
 mod listen;
 mod live_run;
 mod measuring;

@@ -68,6 +68,12 @@ impl RunPlan {
         }
     }
 
+    /// Whether a group wants its SIP at this port.
+    pub(super) fn asks_for(&self, port: u16) -> bool {
+        let mut groups = self.test.groups.iter();
+        groups.any(|group| group.sip_bind.is_some_and(|bind| bind.port() == port))
+    }
+
     /// Groups that call `callee`.
     pub(super) fn callers_of(&self, callee: GroupIndex) -> Vec<GroupIndex> {
         let calls = |group: &Group| group.target == Target::Group(callee.0);

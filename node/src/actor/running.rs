@@ -28,7 +28,11 @@ pub(super) struct Running {
     /// The node was told to run it, and will be told how each endpoint ended.
     pub(super) commanded: bool,
     pub(super) began: bool,
-    pub(super) tasks: Vec<JoinHandle<()>>,
+    /// Takes what the sockets receive.
+    pub(super) listener: JoinHandle<()>,
+    /// [`keep_time`]; none before the begin.
+    pub(super) clock: Option<JoinHandle<()>>,
+    /// As they were bound, one for each endpoint.
     pub(super) ports: Vec<SocketAddr>,
 }
 

@@ -14,6 +14,7 @@ use shared::id::{GroupIndex, RunId};
 use shared::wire::{Problem, Tell};
 
 use super::group::{GroupActor, GroupMessage};
+use super::lingering::Lingering;
 use super::node::{NodeActor, ShardOver, ShardSecond};
 use super::plan::RunPlan;
 use super::running::{Running, bind_part, introduce, keep_time, names_of};
@@ -107,6 +108,7 @@ pub(super) struct ShardActor {
     node: Addr<NodeActor>,
     media: ShardMedia,
     runs: FxHashMap<RunId, Running>,
+    lingering: Lingering,
     journal: Journal,
     beat: Beat,
 }
@@ -131,6 +133,7 @@ impl ShardActor {
             node,
             media,
             runs: FxHashMap::default(),
+            lingering: Lingering::default(),
             journal,
             beat,
         }
@@ -157,6 +160,7 @@ impl ShardActor {
             sheet: RefCell::new(Sheet::default()),
             endpoints: RefCell::default(),
             receivers: RefCell::new(Receivers::default()),
+            is_over: Cell::new(false),
             plan,
         });
         let mut problems = Vec::new();
@@ -179,7 +183,7 @@ impl ShardActor {
         }
         introduce(&run.plan, &groups);
         let reader = Rc::clone(&run);
-        let read = actix_rt::spawn(async move {
+        let listener = actix_rt::spawn(async move {
             while let Some(arrival) = arrivals.recv().await {
                 reader.deliver(arrival);
             }
@@ -192,7 +196,8 @@ impl ShardActor {
             open_groups,
             commanded: false,
             began: false,
-            tasks: vec![read],
+            listener,
+            clock: None,
             ports,
         };
         self.runs.insert(id, running);
@@ -209,9 +214,7 @@ impl ShardActor {
         running.run.grid.set(grid);
         running.run.sheet.borrow_mut().closing.phases.clear();
         self.journal.allow(&running.run.plan.test.allow_targets);
-        running
-            .tasks
-            .push(actix_rt::spawn(keep_time(Rc::clone(&running.run), node)));
+        running.clock = Some(actix_rt::spawn(keep_time(Rc::clone(&running.run), node)));
         for group in running.groups.values() {
             group.do_send(GroupMessage::Go);
         }
@@ -248,8 +251,8 @@ impl ShardActor {
         let Some(running) = self.runs.remove(&id) else {
             return;
         };
-        for task in &running.tasks {
-            task.abort();
+        if let Some(clock) = &running.clock {
+            clock.abort();
         }
         let fenced = running.run.io.counts().fenced;
         if fenced > 0 {
@@ -258,9 +261,6 @@ impl ShardActor {
         running.run.flush_tells();
         let last = running.run.close_second(u32::MAX);
         let last_second = last.second;
-        for port in running.ports {
-            running.run.io.release(port);
-        }
         if running.began {
             self.node.do_send(ShardSecond {
                 run: id,
@@ -272,6 +272,8 @@ impl ShardActor {
             shard: self.index,
             last_second,
         });
+        self.lingering
+            .keep(running.run, running.listener, running.ports);
     }
 }
 
@@ -281,7 +283,10 @@ impl Actor for ShardActor {
     fn started(&mut self, context: &mut Self::Context) {
         context.set_mailbox_capacity(MAILBOX);
         context.run_interval(BEAT_EVERY, |shard, _| shard.beat.bump());
-        context.run_interval(TIDY_EVERY, |shard, _| shard.journal.tidy());
+        context.run_interval(TIDY_EVERY, |shard, _| {
+            shard.journal.tidy();
+            shard.lingering.tidy();
+        });
     }
 }
 

@@ -23,7 +23,7 @@ use crate::core::endpoint::Input;
 use crate::core::lease::Permit;
 use crate::core::meter::SourceSecond;
 use crate::net::journal::Journal;
-use crate::net::media::{ShardMedia, StreamId};
+use crate::net::media::{ShardMedia, StreamId, time};
 use crate::net::sip::{Arrival, Demux, Route, SipIo};
 
 /// One run on one shard.
@@ -47,6 +47,8 @@ pub(super) struct ShardRun {
     pub(super) sheet: RefCell<Sheet>,
     pub(super) endpoints: RefCell<FxHashMap<u32, Addr<EndpointActor>>>,
     pub(super) receivers: RefCell<Receivers>,
+    /// Nobody is left; what comes late is answered while the lease lasts.
+    pub(super) is_over: Cell<bool>,
 }
 
 /// The open second.
@@ -162,6 +164,11 @@ impl ShardRun {
     pub(super) fn permit(&self, permit: Permit) {
         self.io.permit(permit.clone());
         *self.permit.borrow_mut() = permit;
+    }
+
+    /// Whether the lease under which it runs still lasts.
+    pub(super) fn is_permitted(&self) -> bool {
+        self.permit.borrow().allows(time::boottime_us())
     }
 
     /// Closes the open second and begins `next`. Endpoints that are over had their last row.
@@ -292,6 +299,10 @@ impl ShardRun {
         code: u16,
     ) {
         if matches!(message.method(), Some(Method::Ack)) {
+            return;
+        }
+        // Without its lease a node is silent: it answers for calls that it has, and here is none.
+        if self.is_over.get() && !self.is_permitted() {
             return;
         }
         let answer = ResponseWriter::to(message, code, sip::wire::reason_phrase(code)).finish();

@@ -152,7 +152,10 @@ impl Run {
     ) -> Result<Self, EnvelopeError> {
         let (written, state, endings): (Written, AggregateState<'static>, Endings) =
             wire::decode(checkpoint)?;
+        // By the wall clock, the only one that both know. No node went on for longer than this without
+        // a renewal, so that a clock that jumped, or days of absence, are not taken for time of the run.
         let away = Duration::from_millis(now.unix_ms.saturating_sub(written.unix_ms));
+        let away = away.min(LEASE_TTL + LEASE_GRACE);
         let at_least = LEASE_TTL + LEASE_GRACE + LEASE_GRACE;
         let left = written
             .left_ms

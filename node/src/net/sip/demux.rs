@@ -114,6 +114,12 @@ impl Demux {
             .is_some_and(|claim| claim.until.is_some())
     }
 
+    /// Until when some Call-ID lingers; none where no call was over yet.
+    #[must_use]
+    pub fn lingers_until(&self) -> Option<Instant> {
+        self.lingering.back().map(|(until, _)| *until)
+    }
+
     fn one_too_many(&mut self) -> Option<(Instant, SmolStr)> {
         if self.lingering.len() > LINGERING_MAX {
             self.lingering.pop_front()
@@ -241,6 +247,7 @@ mod tests {
         demux.remove(7, "b");
         assert_eq!(demux.route(&request("BYE", "two")), Route::Nobody);
         assert!(demux.lingers("two") && !demux.lingers("one"));
+        assert_eq!(demux.lingers_until(), Some(start + LINGER + LINGER));
     }
 
     #[test]

@@ -185,9 +185,14 @@ impl Scene {
 
     /// kill -9 and a new coordinator with epoch 2, `away` seconds later.
     fn restart(&mut self, away: u64) {
+        self.restart_at(away, away * 1_000);
+    }
+
+    /// The same where the wall clock says something else.
+    fn restart_at(&mut self, away: u64, clock_ms: u64) {
         let octets = self.run.checkpoint(self.now).unwrap().octets;
         self.now.instant += Duration::from_secs(away);
-        self.now.unix_ms += away * 1_000;
+        self.now.unix_ms += clock_ms;
         let mut record = testing::record(testing::RUN);
         record.history.clone_from(&self.moves);
         let test = self.run.test().clone();
@@ -429,6 +434,18 @@ fn an_adopted_run_goes_on_and_ends_as_if_nothing_had_been() {
     assert_eq!(scene.last(), (RunStatus::Completed, "ended"));
     assert_eq!(scene.run.untaken().repeated, 1);
     assert!(scene.run.is_released());
+}
+
+#[test]
+fn a_clock_that_jumps_meanwhile_neither_ends_an_adopted_run_nor_makes_it_cost_a_day() {
+    let mut scene = Scene::running(testing::pair_test(1, 1), &["a"]);
+    scene.pass(5, &["a"]);
+    scene.restart_at(4, 86_400_000);
+    assert_eq!(scene.run.elapsed_ms(scene.now), 17_000);
+    scene.pass(20, &["a"]);
+    assert_eq!(scene.run.status(), RunStatus::Running);
+    scene.reports_and_end("a", 0..2, EndCause::Finished);
+    assert_eq!(scene.last(), (RunStatus::Completed, "ended"));
 }
 
 #[test]
