@@ -28,10 +28,11 @@ pub(crate) fn read(
     };
     let mut result = head(&reader, &header, run, version).map_err(told)?;
     if with_endpoints {
+        let cast = Cast::new(&header.test);
         for range in passes(&header, &reader) {
             result
                 .endpoints
-                .extend(endpoints(&reader, &header, range).map_err(told)?);
+                .extend(endpoints(&reader, &header, &cast, range).map_err(told)?);
         }
     }
     Ok(result)
@@ -64,8 +65,9 @@ pub(crate) fn write_json(
     out.write_all(open.as_bytes()).map_err(written)?;
     let mut first = true;
     if let Some((reader, header)) = &opened {
+        let cast = Cast::new(&header.test);
         for range in passes(header, reader) {
-            for endpoint in endpoints(reader, header, range).map_err(told)? {
+            for endpoint in endpoints(reader, header, &cast, range).map_err(told)? {
                 if !std::mem::take(&mut first) {
                     out.write_all(b",").map_err(written)?;
                 }
@@ -208,9 +210,9 @@ fn passes(header: &Header, reader: &Reader) -> impl Iterator<Item = Range<u32>> 
 fn endpoints(
     reader: &Reader,
     header: &Header,
+    cast: &Cast,
     range: Range<u32>,
 ) -> Result<Vec<EndpointResult>, StoreError> {
-    let cast = Cast::new(&header.test);
     let mut series = reader.series(range.clone())?;
     let mut results = Vec::with_capacity(range.len());
     for number in range {
@@ -220,7 +222,7 @@ fn endpoints(
         let seen = seconds.iter().filter_map(|second| second.phase).max();
         let (node, phase) = match &report {
             Some(report) => (Some(&report.node), Some(report.phase)),
-            None => (carrier(header, &cast, number), seen),
+            None => (carrier(header, cast, number), seen),
         };
         results.push(EndpointResult {
             endpoint,
