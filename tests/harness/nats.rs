@@ -100,14 +100,7 @@ impl NatsServer {
         assert!(commands.len() > 5, "config/nats.conf has no commands");
         let scratch = Scratch::new("nats");
         let path = scratch.write("nats.conf", &text);
-        let output = Command::new("sh")
-            .args(["-e", "-c", &commands.join("\n")])
-            .current_dir(scratch.path())
-            .env("HOST", "127.0.0.1")
-            .output()
-            .expect("sh");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{told}");
+        shell(scratch.path(), &commands.join("\n"));
         Some(Self::run(scratch, &path, LOOPBACK, true))
     }
 
@@ -202,13 +195,7 @@ impl NatsServer {
              printf 'extendedKeyUsage=clientAuth\\n' > client.ext
              openssl x509 -req -in client.csr -CA tls/ca.pem -CAkey tls/ca-key.pem -CAcreateserial -days 1 -extfile client.ext -out {certificate}"
         );
-        let output = Command::new("sh")
-            .args(["-e", "-c", &commands])
-            .current_dir(self.scratch.path())
-            .output()
-            .expect("sh");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{told}");
+        shell(self.scratch.path(), &commands);
     }
 
     /// Its folder; of [`Self::shipped`] with `tls/ca.pem`.
@@ -231,6 +218,18 @@ impl NatsServer {
             .map(|value| value.trim_matches('"').to_owned())
             .unwrap_or_else(|| panic!("no password for {user}"))
     }
+}
+
+/// Commands in a folder, for the host of this test.
+fn shell(folder: &Path, commands: &str) {
+    let output = Command::new("sh")
+        .args(["-e", "-c", commands])
+        .current_dir(folder)
+        .env("HOST", LOOPBACK)
+        .output()
+        .expect("sh");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
 }
 
 /// A message that was heard.
